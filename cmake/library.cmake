@@ -11,9 +11,12 @@ include(GNUInstallDirs)
 set(commutant_include_dir "${PROJECT_SOURCE_DIR}/include")
 commutant_sort_headers("${commutant_include_dir}" commutant_core_headers commutant_commutant_headers commutant_io_headers)
 
-find_package(Eigen3 3.4 NO_MODULE QUIET)
-find_package(xsimd 8.1 QUIET)
-find_package(nlohmann_json 3.11 QUIET)
+set(commutant_eigen_version 3.4)
+set(commutant_xsimd_version 8.1)
+set(commutant_json_version 3.11)
+find_package(Eigen3 ${commutant_eigen_version} NO_MODULE QUIET)
+find_package(xsimd ${commutant_xsimd_version} QUIET)
+find_package(nlohmann_json ${commutant_json_version} QUIET)
 
 set(commutant_components core)
 if(TARGET Eigen3::Eigen AND TARGET xsimd)
@@ -36,7 +39,11 @@ foreach(component IN LISTS commutant_components)
 endforeach()
 
 if(TARGET commutant_commutant)
-    target_link_libraries(commutant_commutant INTERFACE commutant_core Eigen3::Eigen xsimd)
+    target_link_libraries(commutant_commutant INTERFACE commutant_core Eigen3::Eigen)
+    # The include folder only: the target of Debian's libxsimd-dev 8.1 links a library 'xtl' that is not there.
+    target_include_directories(
+        commutant_commutant SYSTEM INTERFACE "$<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>"
+    )
 endif()
 if(TARGET commutant_io)
     target_link_libraries(commutant_io INTERFACE commutant_commutant nlohmann_json::nlohmann_json)
@@ -47,7 +54,8 @@ function(commutant_require_all_components who)
     if(NOT TARGET commutant_io)
         message(
             FATAL_ERROR
-                "${who}: needs Eigen 3.4, xsimd 8.1 and nlohmann_json 3.11 (found: Eigen '${Eigen3_VERSION}', xsimd "
+                "${who}: needs Eigen ${commutant_eigen_version}, xsimd ${commutant_xsimd_version} and "
+                "nlohmann_json ${commutant_json_version} (found: Eigen '${Eigen3_VERSION}', xsimd "
                 "'${xsimd_VERSION}', nlohmann_json '${nlohmann_json_VERSION}'); "
                 "install them or configure with -DCOMMUTANT_DEVELOPER_MODE=OFF"
         )

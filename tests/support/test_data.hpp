@@ -12,7 +12,8 @@ namespace commutant::testing {
 ///
 /// The environment variable COMMUTANT_TEST_DATA goes before the folder that CMake was configured with.
 inline std::filesystem::path test_data_dir() {
-    if (char const* const from_environment = std::getenv("COMMUTANT_TEST_DATA"); from_environment != nullptr) {
+    if (char const* const from_environment = std::getenv("COMMUTANT_TEST_DATA");
+        from_environment != nullptr) {
         return from_environment;
     }
 #ifdef COMMUTANT_TEST_DATA_DIR
