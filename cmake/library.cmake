@@ -41,8 +41,11 @@ endforeach()
 if(TARGET commutant_commutant)
     target_link_libraries(commutant_commutant INTERFACE commutant_core Eigen3::Eigen)
     # The include folder only: the target of Debian's libxsimd-dev 8.1 links a library 'xtl' that is not there.
+    get_target_property(xsimd_include_dir xsimd INTERFACE_INCLUDE_DIRECTORIES)
     target_include_directories(
-        commutant_commutant SYSTEM INTERFACE "$<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>"
+        commutant_commutant SYSTEM
+        INTERFACE "$<BUILD_INTERFACE:${xsimd_include_dir}>"
+                  "$<INSTALL_INTERFACE:$<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>>"
     )
 endif()
 if(TARGET commutant_io)
