@@ -58,7 +58,8 @@ struct permutation {
     template <class M>
     [[nodiscard]] static constexpr permutation_map make(parameter_source<typename M::scalar>& source,
                                                         transform_shape const& shape) {
-        std::vector<std::size_t> order(shape.dim);
+        // The zero is written out: without it Clang 14 refuses the vector in constant expressions.
+        std::vector<std::size_t> order(shape.dim, 0);
         for (std::size_t j = 0; j < shape.dim; ++j) order[j] = j;
         for (std::size_t j = shape.dim; j > 1; --j)
             std::swap(order[j - 1], order[source.random().next_below(j)]);
