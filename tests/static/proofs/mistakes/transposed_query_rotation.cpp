@@ -36,13 +36,28 @@ template <class Family> consteval bool is_unchanged_when(query_takes choice) {
     });
 }
 
-template <class Family>
-inline constexpr bool only_the_inverse_transpose_is_right =
-    is_unchanged_when<Family>(query_takes::inverse_transpose) &&
-    !is_unchanged_when<Family>(query_takes::inverse) && !is_unchanged_when<Family>(query_takes::transpose) &&
-    !is_unchanged_when<Family>(query_takes::same) && !is_unchanged_when<Family>(query_takes::nothing);
+using cm::families::mistral;
+using cm::families::qwen2;
 
-// Every feature rotated: what fails is the rotation, not the matrix on the features without position.
-static_assert(only_the_inverse_transpose_is_right<cm::families::mistral>);
-static_assert(only_the_inverse_transpose_is_right<cm::families::qwen2>);
-static_assert(only_the_inverse_transpose_is_right<cm::families::llama_interleaved>);
+// RoPE on neighbouring features; like Mistral's, on all of them: what fails is the rotation, not the matrix on the
+// features without position.
+struct interleaved {
+    static constexpr cm::model_config geometry = [] {
+        cm::model_config c = mistral::geometry;
+        c.rope_pairing = cm::pairing::interleaved;
+        return c;
+    }();
+};
+
+static_assert(is_unchanged_when<mistral>(query_takes::inverse_transpose));
+static_assert(!is_unchanged_when<mistral>(query_takes::inverse));
+static_assert(!is_unchanged_when<mistral>(query_takes::transpose));
+static_assert(!is_unchanged_when<mistral>(query_takes::same));
+static_assert(!is_unchanged_when<mistral>(query_takes::nothing));
+
+static_assert(is_unchanged_when<interleaved>(query_takes::inverse_transpose));
+static_assert(!is_unchanged_when<interleaved>(query_takes::inverse));
+
+// With biases.
+static_assert(is_unchanged_when<qwen2>(query_takes::inverse_transpose));
+static_assert(!is_unchanged_when<qwen2>(query_takes::inverse));
