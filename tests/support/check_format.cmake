@@ -11,8 +11,22 @@ list(LENGTH files n_files)
 if(n_files EQUAL 0)
     message(FATAL_ERROR "format: no source found below ${SOURCE_DIR}")
 endif()
-execute_process(COMMAND "${CLANG_FORMAT}" --dry-run -Werror ${files} RESULT_VARIABLE result)
+
+# One line for each file: where the differences are is what clang-format -i shows best.
+execute_process(
+    COMMAND "${CLANG_FORMAT}" --dry-run -Werror ${files}
+    ERROR_VARIABLE text
+    RESULT_VARIABLE result
+)
 if(NOT result EQUAL 0)
+    string(REGEX MATCHALL "[^\n]+:[0-9]+:[0-9]+: error: code should be" places "${text}")
+    list(TRANSFORM places REPLACE ":[0-9]+:[0-9]+: error: code should be$" "")
+    list(REMOVE_DUPLICATES places)
+    if(NOT places)
+        message(FATAL_ERROR "format: ${CLANG_FORMAT} ended with ${result}\n${text}")
+    endif()
+    list(JOIN places "\n" places)
+    message("${places}")
     message(FATAL_ERROR "format: run clang-format -i (version 14) on the files named above")
 endif()
 message(STATUS "format: ${n_files} files as .clang-format asks")
