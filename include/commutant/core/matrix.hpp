@@ -87,6 +87,7 @@ template <class T, class F> constexpr matrix<T> generated(std::size_t rows, std:
 template <class T> [[nodiscard]] constexpr matrix<T> product(matrix<T> const& a, matrix<T> const& b) {
     detail::require(a.cols() == b.rows(), "product: the columns of a must be as many as the rows of b");
     std::size_t const m = b.cols();
+    if (b.rows() == 0) return matrix<T>(a.rows(), m);  // no column of b to point at
     return detail::generated<T>(a.rows(), m, [&](std::size_t k) {
         return dot(a.data() + k / m * a.cols(), 1, b.data() + k % m, m, a.cols());
     });
