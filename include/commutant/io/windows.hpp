@@ -67,7 +67,8 @@ template <class Encode>
         left -= taken;
         for (std::size_t begin = 0; begin < taken; begin += length - 1) {
             std::vector<int> window{bos};
-            for (std::size_t i = begin; i < std::min(begin + length - 1, taken); ++i) window.push_back(ids[i]);
+            for (std::size_t i = begin; i < std::min(begin + length - 1, taken); ++i)
+                window.push_back(ids[i]);
             windows.push_back(std::move(window));
         }
     }
@@ -84,8 +85,9 @@ template <class Encode>
 /// Errors    std::invalid_argument if a window has no room for a token behind BOS
 template <class Encode>
 [[nodiscard]] std::vector<std::vector<int>> packed_windows(std::span<std::string const> documents,
-                                                           std::size_t length, int bos, std::optional<int> eos,
-                                                           Encode encode, std::size_t max_windows = 0) {
+                                                           std::size_t length, int bos,
+                                                           std::optional<int> eos, Encode encode,
+                                                           std::size_t max_windows = 0) {
     detail::require_window("packed_windows", length);
     std::vector<std::vector<int>> windows;
     std::vector<int> window{bos};

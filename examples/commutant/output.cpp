@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "output.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include <commutant/io/atomic_file.hpp>
+
+namespace program {
+
+namespace io = commutant::io;
+
+void json_output::add_to(CLI::App& command) {
+    command.add_option("--json", path_,
+                       "write every number of the run to this file; - is stdout, in place of tables");
+}
+
+void json_output::require_writable() const {
+    if (!path_.empty() && !owns_stdout()) io::atomic_file const probe(path_, io::existing::replace);
+}
+
+void json_output::write(json const& numbers) const {
+    if (path_.empty()) return;
+    std::string const text = numbers.dump(2) + "\n";
+    if (owns_stdout())
+        std::cout << text;
+    else
+        io::write_text(path_, text, io::existing::replace);
+}
+
+void say(std::string const& line) { std::cerr << line << '\n'; }
+
+void table::print() const {
+    std::vector<std::size_t> widths;
+    for (auto const& row : rows_) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t j = 0; j < row.size(); ++j) widths[j] = std::max(widths[j], row[j].size());
+    }
+    for (auto const& row : rows_) {
+        std::string line;
+        for (std::size_t j = 0; j < row.size(); ++j) {
+            std::string const padding(widths[j] - row[j].size(), ' ');
+            line += j == 0 ? row[j] + padding : "  " + padding + row[j];
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        std::cout << line << '\n';
+    }
+}
+
+std::string formatted(char const* format, double x) {
+    char buffer[64];
+    std::snprintf(buffer, sizeof buffer, format, x);
+    return buffer;
+}
+
+progress_bar::progress_bar(std::string label)
+    : label_(std::move(label)), on_terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+progress_bar::~progress_bar() {
+    if (on_terminal_) std::cerr << "\r\x1b[K" << std::flush;
+}
+
+void progress_bar::operator()(std::size_t done, std::size_t total) {
+    if (!on_terminal_) return;
+    constexpr std::size_t width = 32;
+    std::size_t const filled = total == 0 ? width : done * width / total;
+    std::cerr << '\r' << label_ << " [" << std::string(filled, '#') << std::string(width - filled, '.')
+              << "] " << done << '/' << total << "\x1b[K" << std::flush;
+}
+
+}  // namespace program

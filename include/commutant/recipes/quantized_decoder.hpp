@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <commutant/quant/quantized_weights.hpp>
+#include <commutant/recipes/calibration.hpp>
+
+namespace commutant {
+
+/// Calls f(name, linear) for the seven linears of every block, which are what quantisation rounds; names are those of
+/// checkpoints without their ending: "model.layers.0.self_attn.q_proj".
+template <class Decoder, class F> void visit_block_linears(Decoder& m, F f) {
+    for (std::size_t i = 0; i < m.layers.size(); ++i) {
+        auto& l = m.layers[i];
+        std::string const prefix = "model.layers." + std::to_string(i) + ".";
+        f(prefix + "self_attn.q_proj", l.q_proj);
+        f(prefix + "self_attn.k_proj", l.k_proj);
+        f(prefix + "self_attn.v_proj", l.v_proj);
+        f(prefix + "self_attn.o_proj", l.o_proj);
+        f(prefix + "mlp.gate_proj", l.gate_proj);
+        f(prefix + "mlp.up_proj", l.up_proj);
+        f(prefix + "mlp.down_proj", l.down_proj);
+    }
+}
+
+/// A decoder in fake quantisation: its block weights lie on their grids, and its activations are rounded on the way.
+///
+/// Embedding, head, gains and biases stay in floating point.
+template <class M> struct quantized_decoder {
+    decoder<M> model{};
+    quantization_settings settings{};
+    activation_grids grids{};  ///< of static activations
+    /// Grids of each block linear's weight, slice by slice; empty at 16 bits.
+    std::map<std::string, std::vector<grid>> weight_grids{};
+
+    /// What to run the model with.
+    [[nodiscard]] quantizing_tap tap() const { return {settings, grids}; }
+};
+
+/// Quantises a decoder: activation ranges from the windows while everything is still floating point, then weights.
+///
+/// Errors    those of calibrate; std::invalid_argument naming a weight that its settings do not fit
+template <class M>
+[[nodiscard]] quantized_decoder<M> quantize_decoder(decoder<M> m, token_sequences const& calibration_windows,
+                                                    quantization_settings const& settings,
+                                                    progress_callback const& progress = {}) {
+    validate(settings);
+    quantized_decoder<M> q;
+    q.settings = settings;
+    q.grids = calibrate(m, calibration_windows, settings, progress);
+    q.model = std::move(m);
+    if (settings.weights.num_bits == 16) return q;
+    visit_block_linears(q.model, [&](std::string const& name, linear<M>& l) {
+        using scalar = typename M::scalar;
+        M& w = l.weight;
+        std::span<scalar> const values(w.data(), w.size());
+        try {
+            auto grids =
+                set_weight_ranges(std::span<scalar const>(values), w.rows(), w.cols(), settings.weights);
+            fake_quantize_slices_in_place(
+                values, slice_size(settings.weights.scope, w.rows(), w.cols(), settings.weights.group_size),
+                std::span<grid const>(grids));
+            q.weight_grids.emplace(name, std::move(grids));
+        } catch (std::invalid_argument const& error) {
+            throw std::invalid_argument(name + ".weight: " + error.what());
+        }
+    });
+    return q;
+}
+
+/// Negative log-likelihood of windows under a decoder whose activations pass through a tap.
+///
+/// Units     natural logarithm
+/// Errors    std::invalid_argument for tokens outside the vocabulary or windows longer than max_positions
+template <class M, class Tap>
+[[nodiscard]] likelihood tapped_likelihood(decoder<M> const& m, Tap tap, token_sequences const& windows,
+                                           progress_callback const& progress = {}) {
+    runner<M> const run = windows_runner(m, windows);
+    likelihood total;
+    std::size_t done = 0;
+    for (auto const& window : windows) {
+        total += window_likelihood(run, std::span<int const>(window), tap);
+        if (progress) progress(++done, windows.size());
+    }
+    return total;
+}
+
+/// Negative log-likelihood of windows under a decoder as it is; see tapped_likelihood.
+template <class M>
+[[nodiscard]] likelihood windows_likelihood(decoder<M> const& m, token_sequences const& windows,
+                                            progress_callback const& progress = {}) {
+    return tapped_likelihood(m, no_tap{}, windows, progress);
+}
+
+/// Negative log-likelihood of windows under a quantised decoder; see tapped_likelihood.
+template <class M>
+[[nodiscard]] likelihood windows_likelihood(quantized_decoder<M> const& q, token_sequences const& windows,
+                                            progress_callback const& progress = {}) {
+    return tapped_likelihood(q.model, q.tap(), windows, progress);
+}
+
+}  // namespace commutant
