@@ -45,11 +45,12 @@ namespace detail {
 
 }  // namespace detail
 
-/// The finite field GF(q), q = p^k: polynomials over the integers mod p, modulo an irreducible one of degree k.
+/// The finite field GF(q), q = p^k: polynomials over the integers mod p, modulo an irreducible of degree k.
 ///
-/// The modulus is found by search: the monic irreducible polynomial whose lower coefficients, read as the digits of
-/// a number in base p, make the smallest number. An element is the number in 0 .. q - 1 whose base-p digits are its
-/// coefficients, constant term first, so 0 is zero, 1 is one, and for k = 1 this is arithmetic mod p.
+/// The modulus is found by search: the monic irreducible polynomial whose lower coefficients, read as the
+/// digits of a number in base p, make the smallest number. An element is the number in 0 .. q - 1 whose
+/// base-p digits are its coefficients, constant term first, so 0 is zero, 1 is one, and for k = 1 this is
+/// arithmetic mod p.
 ///
 /// Shape     element: 0 .. q - 1; arguments outside are a precondition violation
 /// Errors    std::domain_error if q is no prime power or above largest_order
@@ -141,8 +142,8 @@ public:
     }
 
 private:
-    // Room for a product of two polynomials of degree 30, the most that largest_order allows, constant term first.
-    // A plain array: every subscript of a std::array is a call, and calls count while compiling.
+    // Room for a product of two polynomials of degree 30, the most that largest_order allows, constant term
+    // first. A plain array: every subscript of a std::array is a call, and calls count while compiling.
     struct coefficients {
         element of[64] = {};
     };

@@ -243,11 +243,21 @@ template <class T>
                                 [&](std::size_t k) { return a(k / order.size(), order[k % order.size()]); });
 }
 
-/// Inverse of a square matrix, by Gauss and Jordan with the first non-zero pivot of each column.
+/// Inverse of a square matrix, by its adjugate for order 2, otherwise by Gauss and Jordan with the first non-zero pivot
+/// of each column: exact in exact scalars, no method for floating point.
 /// Errors    std::domain_error if a is singular
 template <class T> [[nodiscard]] constexpr matrix<T> inverse(matrix<T> a) {
     std::size_t const n = a.rows();
     detail::require(a.cols() == n, "inverse: a must be square");
+    if (n == 2) {  // keeps the entries of symbolic matrices short
+        T const determinant = a(0, 0) * a(1, 1) - a(0, 1) * a(1, 0);
+        if (determinant == T(0)) throw std::domain_error("inverse: a is singular");
+        T const share = reciprocal(determinant);
+        matrix<T> adjugate(2, 2);
+        adjugate(0, 0) = a(1, 1) * share, adjugate(0, 1) = -a(0, 1) * share;
+        adjugate(1, 0) = -a(1, 0) * share, adjugate(1, 1) = a(0, 0) * share;
+        return adjugate;
+    }
     matrix<T> r(n, n);
     for (std::size_t i = 0; i < n; ++i) r(i, i) = T(1);
     for (std::size_t c = 0; c < n; ++c) {

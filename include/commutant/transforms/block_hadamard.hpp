@@ -24,7 +24,14 @@ template <class S> [[nodiscard]] constexpr S hadamard_share(hadamard_order order
         if (order.core != 1)
             throw std::domain_error("block_hadamard: in exact arithmetic the order must be a power of two");
         S share = 1;
-        for (std::size_t n = order.power_of_two; n > 1; n /= 2) share = share * sqrt_half(S{});
+        std::size_t n = order.power_of_two;
+        for (; n >= 4; n /= 4) share = share * reciprocal(S(2));
+        if constexpr (requires { sqrt_half(S{}); }) {
+            if (n == 2) share = share * sqrt_half(S{});
+        } else if (n == 2) {
+            throw std::domain_error(
+                "block_hadamard: this scalar has no square root of one half, expected a power of four");
+        }
         return share;
     }
 }
@@ -39,6 +46,8 @@ template <class S> [[nodiscard]] constexpr S hadamard_share(hadamard_order order
 /// Paper     FPTQuant, arXiv:2506.04985; Paley's orders: docs/explanation/hadamard-orders.md
 class block_hadamard_map {
 public:
+    using kind = struct block_hadamard;
+
     constexpr block_hadamard_map() = default;
     /// block 0: the largest power of two that divides dim.
     constexpr block_hadamard_map(std::size_t dim, std::size_t block) : dim_(dim) {
@@ -96,6 +105,7 @@ template <class M>
 /// The kind of a block Hadamard transform; it has no parameters.
 struct block_hadamard {
     static constexpr char const* name = "block_hadamard";
+    static constexpr std::size_t smallest_exact_dim = 4;  ///< 1 / sqrt(4) needs no root
     template <class M> using on = block_hadamard_map;
     template <class M>
     [[nodiscard]] static constexpr block_hadamard_map make(parameter_source<typename M::scalar>&,

@@ -17,6 +17,9 @@ namespace commutant {
 /// Errors    std::domain_error if the matrix given is singular
 /// Paper     FPTQuant, arXiv:2506.04985
 template <class M> struct dense_map {
+    using kind = struct dense;
+    using matrix_type = M;
+
     M forward{};
     M backward{};
 

@@ -36,9 +36,21 @@ enum class hadamard_side {
 
 namespace detail {
 
-[[noreturn]] inline void throw_hadamard_mismatch(char const* what, std::size_t found, std::size_t expected) {
+[[noreturn]] inline void throw_bad_hadamard(char const* what, std::size_t found,
+                                            std::string const& expected) {
     throw std::invalid_argument("apply_hadamard: " + std::string{what} + " is " + std::to_string(found) +
-                                ", expected " + std::to_string(expected));
+                                ", expected " + expected);
+}
+
+constexpr void check_hadamard(hadamard_order order, sign_rows_view core, std::size_t scratch_size) {
+    if (!std::has_single_bit(order.power_of_two)) {
+        throw_bad_hadamard("order.power_of_two", order.power_of_two, "a power of two");
+    }
+    if (core.order != order.core) throw_bad_hadamard("order of core", core.order, std::to_string(order.core));
+    std::size_t const needed = hadamard_scratch_size(order);
+    if (scratch_size < needed) {
+        throw_bad_hadamard("size of scratch", scratch_size, "at least " + std::to_string(needed));
+    }
 }
 
 /// x <- x H for Sylvester's H, in place, by butterflies over growing distances.
@@ -59,24 +71,23 @@ template <class S> constexpr void apply_sylvester(S* x, std::size_t stride, std:
 
 /// x <- x H or x <- x H^T, unnormalised, H = H_core (x) H_Sylvester: the reference for every faster body.
 ///
-/// Equation  y_(c, j) = sum_(r, i) x_(r, i) (H_core)_rc (H_Sylvester)_ij; (H_core)_cr for hadamard_side::transposed
-/// Shape     x: [order.size()]; core: [order.core, order.core], the rows of hadamard_rows(order.core), made once by
-///           the caller; scratch: [hadamard_scratch_size(order)] at least
+/// Equation  y_(c, j) = sum_(r, i) x_(r, i) (H_core)_rc (H_Sylvester)_ij; (H_core)_cr for
+///           hadamard_side::transposed
+/// Shape     x: [order.size()]; core: [order.core, order.core], the rows of hadamard_rows(order.core), made
+///           once by the caller; scratch: [hadamard_scratch_size(order)] at least
 /// Layout    feature i = core_index * order.power_of_two + j is x[i * stride]
 /// Alias     scratch and x may not overlap
-/// Partner   the other side, divided by order.size(), is the inverse; dividing by sqrt(order.size()) makes both
-///           orthogonal
+/// Partner   the other side, divided by order.size(), is the inverse; dividing by sqrt(order.size()) makes
+///           both orthogonal
 /// Cost      order.size() * (log2(order.power_of_two) + order.core) additions, no multiplication
-/// Errors    std::invalid_argument if core has another order than order.core, or scratch is too short
+/// Errors    std::invalid_argument if order.power_of_two is not one, core has another order than order.core,
+///           or scratch is too short
 ///
 /// S is any type with + and - for which S{} is zero: floating point, or an exact scalar while compiling.
 template <class S>
 constexpr void apply_hadamard(S* x, std::size_t stride, hadamard_order order, sign_rows_view core,
                               std::span<S> scratch, hadamard_side side = hadamard_side::plain) {
-    if (core.order != order.core) detail::throw_hadamard_mismatch("order of core", core.order, order.core);
-    if (scratch.size() < hadamard_scratch_size(order)) {
-        detail::throw_hadamard_mismatch("size of scratch", scratch.size(), hadamard_scratch_size(order));
-    }
+    detail::check_hadamard(order, core, scratch.size());
     std::size_t const width = order.power_of_two;
     if (order.core == 1) return detail::apply_sylvester(x, stride, width);
 

@@ -23,8 +23,8 @@ namespace commutant {
 
 /// A square matrix of signs that somebody else owns, one bit per entry.
 ///
-/// Layout    entry (r, c) is bit c % 64 of word r * words_per_sign_row(order) + c / 64; a set bit is -1; the bits
-///           behind the last column are clear
+/// Layout    entry (r, c) is bit c % 64 of word r * words_per_sign_row(order) + c / 64; a set bit is -1; the
+///           bits behind the last column are clear
 struct sign_rows_view {
     std::uint64_t const* words = nullptr;
     std::size_t order = 0;
@@ -88,7 +88,7 @@ constexpr void set_bit(std::uint64_t* words, std::size_t at) {
     words[at / 64] |= std::uint64_t{1} << (at % 64);
 }
 
-/// Sylvester's matrix: row r begins with +1 and doubles once per bit of the order, negated where r has that bit.
+/// Sylvester's matrix: row r begins as +1 and doubles once per bit of the order, negated where r has the bit.
 constexpr void write_sylvester_rows(std::uint64_t* words, std::size_t order) {
     std::size_t const row_words = words_per_sign_row(order);
     for (std::size_t r = 0; r < order; ++r) {
@@ -103,15 +103,15 @@ constexpr void write_sylvester_rows(std::uint64_t* words, std::size_t order) {
     }
 }
 
-/// Paley's matrices around the Jacobsthal matrix Q, Q_ij = chi(i - j) over GF(q), chi the quadratic character.
+/// Paley's matrices around Q_ij = chi(i - j), i and j in GF(q), chi the quadratic character.
 ///
 /// Equation  C = [0, 1; e 1, Q] with e = -1 for one half, 1 for two halves
 ///           one half (Paley I):   H = C + I
 ///           two halves (Paley II): H = [C + I, C - I; C - I, -C - I]
 /// Shape     words: [halves (q + 1) * words_per_sign_row(halves (q + 1))], all clear before
 ///
-/// H is a Hadamard matrix for one half if q = 3 mod 4, for two halves if q = 1 mod 4. This function writes what it
-/// is asked for all the same, so that the proofs have something to refute.
+/// H is a Hadamard matrix for one half if q = 3 mod 4, for two halves if q = 1 mod 4. This function writes
+/// what it is asked for all the same, so that the proofs have something to refute.
 constexpr void write_paley_rows(std::uint64_t* words, std::uint64_t field_order, std::size_t halves) {
     galois_field const field{field_order};
     std::size_t const q = static_cast<std::size_t>(field_order);
@@ -125,9 +125,9 @@ constexpr void write_paley_rows(std::uint64_t* words, std::uint64_t field_order,
         is_square[field.multiply(static_cast<element>(a), static_cast<element>(a))] = 1;
     }
 
-    // Elements that share all base-p digits but the last are neighbours. Over such a run of columns j, i - j runs
-    // backwards through another run, cyclically; so each run is stored backwards and twice, and a piece of a row of
-    // Q is a window of p bits of it.
+    // Elements that share all base-p digits but the last are neighbours. Over such a run of columns j, i - j
+    // runs backwards through another run, cyclically; so each run is stored backwards and twice, and a piece
+    // of a row of Q is a window of p bits of it.
     std::vector<std::uint64_t> windows((2 * q + 63) / 64, 0);
     for (std::size_t a = 0; a < q; ++a) {
         if (is_square[a] != 0) continue;

@@ -36,7 +36,7 @@ inline constexpr std::size_t largest_hadamard_core = 65536;
 /// quarter of a linear layer with 4096 outputs.
 inline constexpr std::size_t largest_practical_hadamard_core = 1024;
 
-/// The construction of a core of this order; Sylvester's if it has one, then Paley's first, then Paley's second.
+/// The construction of a core of this order: Sylvester's if it has one, else Paley's first, else his second.
 ///
 /// nullopt if none of the three has this order, or if it is above largest_hadamard_core.
 [[nodiscard]] constexpr std::optional<hadamard_recipe> find_hadamard_recipe(std::size_t order) {

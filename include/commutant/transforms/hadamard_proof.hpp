@@ -34,8 +34,8 @@ namespace commutant {
 
 /// Whether each of the rows first .. last - 1 is orthogonal to every row above it.
 ///
-/// Ranges that cover 0 .. order - 1 make the whole proof; they split it where one constant expression would pass
-/// the compiler's step limit.
+/// Ranges that cover 0 .. order - 1 make the whole proof; they split it where one constant expression would
+/// pass the compiler's step limit.
 [[nodiscard]] constexpr bool rows_are_orthogonal(sign_rows_view rows, std::size_t first, std::size_t last) {
     if (!sign_rows_end_clear(rows)) return false;
     for (std::size_t r = first; r < last; ++r) {
@@ -48,7 +48,7 @@ namespace commutant {
 
 /// Whether H H^T = order * I, from all pairs of rows. H^T H = order * I follows, because H is square.
 ///
-/// Cost      order^2 / 2 row products; at compile time good for orders up to about 250 under Clang's default limit
+/// Cost      order^2 / 2 row products; at compile time within Clang's default limit up to about order 180
 [[nodiscard]] constexpr bool is_hadamard(sign_rows_view rows) {
     return rows_are_orthogonal(rows, 0, rows.order);
 }
@@ -81,28 +81,35 @@ namespace detail {
     return true;
 }
 
+/// q + 1 if the order is a multiple of it, as in Paley's layout; otherwise 0.
+[[nodiscard]] constexpr std::size_t paley_side(sign_rows_view rows, prime_power field_order) {
+    if (field_order.prime < 2 || field_order.exponent == 0) return 0;
+    std::size_t q = 1;
+    for (std::size_t i = 0; i < field_order.exponent; ++i) {
+        if (field_order.prime > rows.order / q) return 0;
+        q *= static_cast<std::size_t>(field_order.prime);
+    }
+    return rows.order % (q + 1) == 0 ? q + 1 : 0;
+}
+
 }  // namespace detail
 
 /// Whether adding p^digit to the field elements that index rows and columns leaves the matrix as it is.
 ///
-/// Rows and columns are taken as halves of [infinity, 0, 1, .. q - 1], which is Paley's layout; infinity stays where
-/// it is. Only the rows first .. last - 1 are looked at, each against the row that it is carried to. Adding p^digit
-/// carries that base-p digit round without a carry into the next, so on bits it is a rotation by p^digit within
-/// every segment of p^(digit + 1) columns.
+/// Rows and columns are taken as halves of [infinity, 0, 1, .. q - 1], which is Paley's layout; infinity
+/// stays where it is. Only the rows first .. last - 1 are looked at, each against the row that it is carried
+/// to. Adding p^digit carries that base-p digit round without a carry into the next, so on bits it is a
+/// rotation by p^digit within every segment of p^(digit + 1) columns.
 ///
-/// Errors    false if order is not a multiple of q + 1 or digit not below the exponent of q
+/// Errors    none: false if order is not a multiple of q + 1 or digit not below the exponent of q
 [[nodiscard]] constexpr bool is_translation_invariant(sign_rows_view rows, prime_power field_order,
                                                       std::size_t digit, std::size_t first,
                                                       std::size_t last) {
-    std::size_t q = 1;
+    std::size_t const side = detail::paley_side(rows, field_order);
+    if (side == 0 || digit >= field_order.exponent) return false;
     std::size_t step = 1;
-    for (std::size_t i = 0; i < field_order.exponent; ++i) {
-        if (i == digit) step = q;
-        q *= static_cast<std::size_t>(field_order.prime);
-    }
+    for (std::size_t i = 0; i < digit; ++i) step *= static_cast<std::size_t>(field_order.prime);
     std::size_t const segment = step * static_cast<std::size_t>(field_order.prime);
-    std::size_t const side = q + 1;
-    if (digit >= field_order.exponent || rows.order % side != 0) return false;
     for (std::size_t r = first; r < last; ++r) {
         std::size_t const i = r % side;
         std::size_t const in_segment = i == 0 ? 0 : (i - 1) % segment;
@@ -121,13 +128,10 @@ namespace detail {
     return true;
 }
 
-/// Whether the rows infinity and 0 of every half are orthogonal to every other row.
+/// Whether the rows infinity and 0 of every half are orthogonal to every other row; false for another layout.
 [[nodiscard]] constexpr bool representatives_are_orthogonal(sign_rows_view rows, prime_power field_order) {
-    std::size_t side = 1;
-    for (std::size_t i = 0; i < field_order.exponent; ++i)
-        side *= static_cast<std::size_t>(field_order.prime);
-    ++side;
-    if (rows.order % side != 0 || !sign_rows_end_clear(rows)) return false;
+    std::size_t const side = detail::paley_side(rows, field_order);
+    if (side == 0 || !sign_rows_end_clear(rows)) return false;
     for (std::size_t half = 0; half < rows.order; half += side) {
         for (std::size_t r = half; r < half + 2; ++r) {
             for (std::size_t s = 0; s < rows.order; ++s) {
@@ -140,9 +144,10 @@ namespace detail {
 
 /// A short proof of is_hadamard for Paley's layout: true proves it, false says nothing.
 ///
-/// If a permutation of the columns carries row r to row r' for every r, then <r, s> = <r', s'>. The translations by
-/// p^0, p^1, .. generate the additive group of GF(q), which carries row 0 of a half to every row of that half but
-/// infinity, so every pair of rows has the inner product of a pair that begins with one of the representatives.
+/// If a permutation of the columns carries row r to row r' for every r, then <r, s> = <r', s'>. The
+/// translations by p^0, p^1, .. generate the additive group of GF(q), which carries row 0 of a half to every
+/// row of that half but infinity, so every pair of rows has the inner product of a pair that begins with one
+/// of the representatives.
 ///
 /// Cost      order * (2 halves + exponent) row products instead of order^2 / 2
 [[nodiscard]] constexpr bool is_hadamard_by_translations(sign_rows_view rows, prime_power field_order) {

@@ -24,7 +24,11 @@ template <class M> [[nodiscard]] constexpr M cayley(M const& upper) {
 /// Law       passes RMSNorm once gains are folded (laws/)
 /// Cost      0 when merged
 /// Paper     FPTQuant, arXiv:2506.04985
-template <class M> struct orthogonal_map { M q; };
+template <class M> struct orthogonal_map {
+    using kind = struct orthogonal;
+    using matrix_type = M;
+    M q;
+};
 
 /// The kind of an orthogonal matrix.
 struct orthogonal {

@@ -20,6 +20,8 @@ namespace commutant {
 /// Errors    std::invalid_argument if the order is not a permutation
 class permutation_map {
 public:
+    using kind = struct permutation;
+
     constexpr permutation_map() = default;
     explicit constexpr permutation_map(std::vector<std::size_t> order)
         : order_(std::move(order)), position_(order_.size(), order_.size()) {
