@@ -25,16 +25,16 @@ public:
 
     [[nodiscard]] std::string_view bytes(std::uint64_t count) {
         if (count > remaining()) {
-            throw std::runtime_error(name_ + ": ends at byte " + std::to_string(bytes_.size()) + ", expected " +
-                                     std::to_string(count) + " more after byte " + std::to_string(at_));
+            throw std::runtime_error(name_ + ": ends at byte " + std::to_string(bytes_.size()) +
+                                     ", expected " + std::to_string(count) + " more after byte " +
+                                     std::to_string(at_));
         }
         const std::string_view taken = bytes_.substr(at_, count);
         at_ += count;
         return taken;
     }
 
-    template <class T>
-    [[nodiscard]] T value() {
+    template <class T> [[nodiscard]] T value() {
         T v;
         std::memcpy(&v, bytes(sizeof(T)).data(), sizeof(T));
         return v;
@@ -59,7 +59,9 @@ private:
     std::size_t at_ = 0;
 };
 
-double from_bfloat16(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+double from_bfloat16(std::uint16_t bits) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
 
 // 1 sign, 5 exponent (bias 15), 10 fraction bits.
 double from_float16(std::uint16_t bits) {
@@ -76,8 +78,7 @@ double from_float16(std::uint16_t bits) {
     return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-template <class T>
-T stored(const char* at) {
+template <class T> T stored(const char* at) {
     T v;
     std::memcpy(&v, at, sizeof v);
     return v;
@@ -123,7 +124,8 @@ rope_scaling read_rope_scaling(const json& j, const std::string& where, double m
         return s;
     }
     if (type != "linear" && type != "llama3" && type != "yarn") {
-        throw std::runtime_error(where + ": rope_type " + type + ", expected default, linear, llama3 or yarn");
+        throw std::runtime_error(where + ": rope_type " + type +
+                                 ", expected default, linear, llama3 or yarn");
     }
     s.kind = type == "linear" ? rope_kind::linear : type == "llama3" ? rope_kind::llama3 : rope_kind::yarn;
     s.factor = j.at("factor").get<double>();
@@ -148,7 +150,8 @@ config read_config(const std::string& path) {
         throw std::runtime_error(path + ": model_type " + type + ", expected llama, mistral, qwen2 or qwen3");
     }
     if (j.value("hidden_act", "silu") != "silu") {
-        throw std::runtime_error(path + ": hidden_act " + j.at("hidden_act").get<std::string>() + ", expected silu");
+        throw std::runtime_error(path + ": hidden_act " + j.at("hidden_act").get<std::string>() +
+                                 ", expected silu");
     }
     config c;
     c.n_layers = j.at("num_hidden_layers").get<std::size_t>();
@@ -164,7 +167,8 @@ config read_config(const std::string& path) {
     // Newer files keep everything about RoPE in rope_parameters.
     const json& rope = j.contains("rope_parameters") ? j.at("rope_parameters") : j;
     c.rope_theta = rope.at("rope_theta").get<double>();
-    c.rotary_dim = static_cast<std::size_t>(static_cast<double>(c.head_dim) * rope.value("partial_rotary_factor", 1.0));
+    c.rotary_dim =
+        static_cast<std::size_t>(static_cast<double>(c.head_dim) * rope.value("partial_rotary_factor", 1.0));
     const json scaling = j.contains("rope_parameters") ? rope : j.value("rope_scaling", json());
     c.scaling = read_rope_scaling(scaling, path, static_cast<double>(c.seq_len));
     return c;
@@ -183,13 +187,15 @@ std::string read_file(const std::string& path) {
 model read_llama2c(const std::string& path) {
     const std::string bytes = read_file(path);
     byte_reader in(bytes, path);
-    std::int32_t header[7];  // dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab (negative: untied), seq_len
+    std::int32_t
+        header[7];  // dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab (negative: untied), seq_len
     for (std::int32_t& h : header) {
         h = in.value<std::int32_t>();
     }
     for (const int i : {0, 1, 2, 3, 4, 6}) {
         if (header[i] <= 0 || header[5] == 0 || header[3] > header[0]) {
-            throw std::runtime_error(path + ": not a version 0 llama2.c header, expected seven positive sizes");
+            throw std::runtime_error(path +
+                                     ": not a version 0 llama2.c header, expected seven positive sizes");
         }
     }
     model m;
@@ -334,7 +340,8 @@ llama2c_tokeniser::llama2c_tokeniser(const std::string& path, std::size_t vocab_
         index_.emplace(pieces_.back(), static_cast<int>(i));
     }
     if (in.remaining() != 0) {
-        throw std::runtime_error(path + ": has more than the expected " + std::to_string(vocab_size) + " pieces");
+        throw std::runtime_error(path + ": has more than the expected " + std::to_string(vocab_size) +
+                                 " pieces");
     }
 }
 
@@ -362,9 +369,9 @@ std::vector<int> llama2c_tokeniser::encode(std::string_view text) const {
         begin = end;
     }
 
-    // Merges. Tokens stay in their places, linked to their neighbours; a merged-away place holds -1. The queue yields
-    // the best score first and the leftmost of equals, as scanning all pairs each time would, but in n log n steps. A
-    // candidate is stale when one of its two places changed since it was queued.
+    // Merges. Tokens stay in their places, linked to their neighbours; a merged-away place holds -1. The
+    // queue yields the best score first and the leftmost of equals, as scanning all pairs each time would,
+    // but in n log n steps. A candidate is stale when one of its two places changed since it was queued.
     struct candidate {
         float score;
         std::size_t left, right;

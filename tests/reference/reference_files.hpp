@@ -38,7 +38,8 @@ std::map<std::string, tensor> read_safetensors(const std::string& path);
 
 /// Reads config.json and model.safetensors of a Llama, Mistral, Qwen2 or Qwen3 folder (one shard).
 ///
-/// Errors  std::runtime_error for a tensor that is missing or that nobody reads, and for an unknown model_type,
+/// Errors  std::runtime_error for a tensor that is missing or that nobody reads, and for an unknown
+/// model_type,
 ///         activation or rope_type
 model read_hugging_face(const std::string& folder);
 
@@ -48,9 +49,9 @@ public:
     /// Errors  std::runtime_error naming the file if it does not hold exactly vocab_size pieces
     llama2c_tokeniser(const std::string& path, std::size_t vocab_size);
 
-    /// Tokens of the text, without BOS or EOS. A non-empty text gets one blank in front, characters that are no piece
-    /// become byte tokens (byte + 3), then the neighbouring pair whose union has the best score is joined (the
-    /// leftmost of equals) until no union is a piece.
+    /// Tokens of the text, without BOS or EOS. A non-empty text gets one blank in front, characters that are
+    /// no piece become byte tokens (byte + 3), then the neighbouring pair whose union has the best score is
+    /// joined (the leftmost of equals) until no union is a piece.
     [[nodiscard]] std::vector<int> encode(std::string_view text) const;
 
 private:

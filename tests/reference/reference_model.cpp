@@ -11,7 +11,8 @@
 namespace reference {
 namespace {
 
-// Four running sums: a single one would wait for the adder's latency at every step, and nothing else here is slow.
+// Four running sums: a single one would wait for the adder's latency at every step, and nothing else here is
+// slow.
 double dot(const double* a, const double* b, std::size_t n) {
     double sum[4] = {0, 0, 0, 0};
     std::size_t i = 0;
@@ -30,22 +31,26 @@ double mean_square(std::span<const double> x) {
     return dot(x.data(), x.data(), x.size()) / static_cast<double>(x.size());
 }
 
-void require_size(const std::vector<double>& values, std::size_t expected, bool optional, const std::string& name) {
+void require_size(const std::vector<double>& values, std::size_t expected, bool optional,
+                  const std::string& name) {
     if (values.size() == expected || (optional && values.empty())) {
         return;
     }
     throw std::invalid_argument("reference: " + name + " has " + std::to_string(values.size()) +
-                                " values, expected " + std::to_string(expected) + (optional ? " or none" : ""));
+                                " values, expected " + std::to_string(expected) +
+                                (optional ? " or none" : ""));
 }
 
 void require_shapes(const config& c, const weights& w) {
     if (c.n_kv_heads == 0 || c.n_heads % c.n_kv_heads != 0) {
-        throw std::invalid_argument("reference: " + std::to_string(c.n_heads) + " query heads, expected a multiple of " +
-                                    std::to_string(c.n_kv_heads) + " kv heads");
+        throw std::invalid_argument("reference: " + std::to_string(c.n_heads) +
+                                    " query heads, expected a multiple of " + std::to_string(c.n_kv_heads) +
+                                    " kv heads");
     }
     if (c.rotary_dim % 2 != 0 || c.rotary_dim > c.head_dim) {
-        throw std::invalid_argument("reference: rotary_dim is " + std::to_string(c.rotary_dim) +
-                                    ", expected an even number up to head_dim = " + std::to_string(c.head_dim));
+        throw std::invalid_argument(
+            "reference: rotary_dim is " + std::to_string(c.rotary_dim) +
+            ", expected an even number up to head_dim = " + std::to_string(c.head_dim));
     }
     if (w.layers.size() != c.n_layers) {
         throw std::invalid_argument("reference: weights have " + std::to_string(w.layers.size()) +
@@ -115,8 +120,8 @@ void add(rows& x, const rows& y) {
     }
 }
 
-// The residual stream as X~ = S X, S one number per token, S^-2 = ms(X) + eps. Then X~ is already normalised, and each
-// sub-block F reads it as it is.
+// The residual stream as X~ = S X, S one number per token, S^-2 = ms(X) + eps. Then X~ is already normalised,
+// and each sub-block F reads it as it is.
 struct scaled_stream {
     rows x;                 // X~: [n_tokens][model_dim]
     std::vector<double> s;  // S:  [n_tokens]
@@ -174,14 +179,16 @@ void scale_columns(std::vector<double>& weight, const std::vector<double>& gain)
     }
 }
 
-// Pair index at which a wave of original_max_positions turns `rotations` times; solves theta^(-2i/r) N = 2 pi rotations.
+// Pair index at which a wave of original_max_positions turns `rotations` times; solves theta^(-2i/r) N = 2 pi
+// rotations.
 double yarn_correction_pair(const config& c, double rotations) {
     return static_cast<double>(c.rotary_dim) *
            std::log(c.scaling.original_max_positions / (rotations * 2.0 * std::numbers::pi)) /
            (2.0 * std::log(c.rope_theta));
 }
 
-// Between the two correction pairs, blend from the plain frequency (fast pairs) to the stretched one (slow pairs).
+// Between the two correction pairs, blend from the plain frequency (fast pairs) to the stretched one (slow
+// pairs).
 void apply_yarn(const config& c, std::vector<double>& frequencies) {
     double low = yarn_correction_pair(c, c.scaling.beta_fast);
     double high = yarn_correction_pair(c, c.scaling.beta_slow);
@@ -231,7 +238,8 @@ std::vector<double> rms_norm(std::span<const double> x, std::span<const double> 
     return y;
 }
 
-std::vector<double> linear(std::span<const double> x, std::span<const double> weight, std::span<const double> bias) {
+std::vector<double> linear(std::span<const double> x, std::span<const double> weight,
+                           std::span<const double> bias) {
     std::vector<double> y(weight.size() / x.size());
     for (std::size_t o = 0; o < y.size(); ++o) {
         y[o] = dot(x.data(), weight.data() + o * x.size(), x.size()) + (bias.empty() ? 0.0 : bias[o]);
@@ -242,7 +250,8 @@ std::vector<double> linear(std::span<const double> x, std::span<const double> we
 std::vector<double> rope_frequencies(const config& c) {
     std::vector<double> frequencies(c.rotary_dim / 2);
     for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        frequencies[i] = std::pow(c.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(c.rotary_dim));
+        frequencies[i] =
+            std::pow(c.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(c.rotary_dim));
     }
     switch (c.scaling.kind) {
         case rope_kind::plain:
@@ -276,7 +285,8 @@ double rope_attention_factor(const config& c) {
     return yarn_mscale(s.factor, 1.0);
 }
 
-void rope_in_place(const config& c, std::span<const double> frequencies, std::size_t position, std::span<double> head) {
+void rope_in_place(const config& c, std::span<const double> frequencies, std::size_t position,
+                   std::span<double> head) {
     const double scale = rope_attention_factor(c);
     const std::size_t half = c.rotary_dim / 2;
     for (std::size_t i = 0; i < half; ++i) {
@@ -417,7 +427,8 @@ double negative_log_likelihood(const config& c, const weights& w, std::span<cons
         const int next = tokens[t + 1];
         if (next < 0 || static_cast<std::size_t>(next) >= c.vocab_size) {
             throw std::invalid_argument("reference: token " + std::to_string(next) + " at position " +
-                                        std::to_string(t + 1) + ", expected 0 to " + std::to_string(c.vocab_size - 1));
+                                        std::to_string(t + 1) + ", expected 0 to " +
+                                        std::to_string(c.vocab_size - 1));
         }
         sum += largest + std::log(mass) - z[t][static_cast<std::size_t>(next)];
     }

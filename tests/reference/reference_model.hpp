@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A slow transformer to compare everything else with: double precision, plain loops, one function per operator, no
-// include from the library it judges. Every activation is `rows`, one row per token; every weight is a flat row-major
-// vector with its shape in a comment. What a model does not have (a bias, a q/k norm, an untied head) is an empty
-// vector.
+// A slow transformer to compare everything else with: double precision, plain loops, one function per
+// operator, no include from the library it judges. Every activation is `rows`, one row per token; every
+// weight is a flat row-major vector with its shape in a comment. What a model does not have (a bias, a q/k
+// norm, an untied head) is an empty vector.
 
 #include <cstddef>
 #include <optional>
@@ -28,8 +28,8 @@ enum class rope_kind { plain, linear, llama3, yarn };
 
 /// Parameters of the stretching; each kind reads only those named for it.
 ///
-/// `factor` is read as it stands. Some YaRN files state it, some leave it to be worked out as max_position_embeddings /
-/// original_max_position_embeddings: that is for whoever reads the file.
+/// `factor` is read as it stands. Some YaRN files state it, some leave it to be worked out as
+/// max_position_embeddings / original_max_position_embeddings: that is for whoever reads the file.
 struct rope_scaling {
     rope_kind kind = rope_kind::plain;
     double factor = 1.0;                       ///< linear, llama3, yarn
@@ -63,21 +63,21 @@ struct config {
 
 /// One decoder block. Projections are [out, in], row-major.
 struct layer {
-    std::vector<double> attention_norm;          ///< [model_dim]
-    std::vector<double> q_proj, q_bias;          ///< [n_heads * head_dim, model_dim], [n_heads * head_dim]
-    std::vector<double> k_proj, k_bias;          ///< [n_kv_heads * head_dim, model_dim], [n_kv_heads * head_dim]
-    std::vector<double> v_proj, v_bias;          ///< like k
-    std::vector<double> o_proj, o_bias;          ///< [model_dim, n_heads * head_dim], [model_dim]
-    std::vector<double> q_norm, k_norm;          ///< [head_dim], shared by all heads
-    std::vector<double> ffn_norm;                ///< [model_dim]
-    std::vector<double> gate_proj, gate_bias;    ///< [ffn_dim, model_dim], [ffn_dim]
-    std::vector<double> up_proj, up_bias;        ///< [ffn_dim, model_dim], [ffn_dim]
-    std::vector<double> down_proj, down_bias;    ///< [model_dim, ffn_dim], [model_dim]
+    std::vector<double> attention_norm;  ///< [model_dim]
+    std::vector<double> q_proj, q_bias;  ///< [n_heads * head_dim, model_dim], [n_heads * head_dim]
+    std::vector<double> k_proj, k_bias;  ///< [n_kv_heads * head_dim, model_dim], [n_kv_heads * head_dim]
+    std::vector<double> v_proj, v_bias;  ///< like k
+    std::vector<double> o_proj, o_bias;  ///< [model_dim, n_heads * head_dim], [model_dim]
+    std::vector<double> q_norm, k_norm;  ///< [head_dim], shared by all heads
+    std::vector<double> ffn_norm;        ///< [model_dim]
+    std::vector<double> gate_proj, gate_bias;  ///< [ffn_dim, model_dim], [ffn_dim]
+    std::vector<double> up_proj, up_bias;      ///< [ffn_dim, model_dim], [ffn_dim]
+    std::vector<double> down_proj, down_bias;  ///< [model_dim, ffn_dim], [model_dim]
 };
 
 /// All weights of a decoder.
 struct weights {
-    std::vector<double> embedding;   ///< [vocab_size, model_dim]
+    std::vector<double> embedding;  ///< [vocab_size, model_dim]
     std::vector<layer> layers;
     std::vector<double> final_norm;  ///< [model_dim]
     std::vector<double> lm_head;     ///< [vocab_size, model_dim]; empty: the embedding is the head
@@ -85,9 +85,9 @@ struct weights {
 
 /// What runs along the residual stream.
 enum class residual_mode {
-    pre_norm,          ///< X <- X + F(norm(X)), as checkpoints mean it
-    scaled,            ///< S_n: the normalised stream itself is carried, and S beside it
-    scaled_plain_eps   ///< S_n with eps instead of eps S^2: close, but not the same function
+    pre_norm,         ///< X <- X + F(norm(X)), as checkpoints mean it
+    scaled,           ///< S_n: the normalised stream itself is carried, and S beside it
+    scaled_plain_eps  ///< S_n with eps instead of eps S^2: close, but not the same function
 };
 
 // The operators, one each.
@@ -96,7 +96,8 @@ enum class residual_mode {
 std::vector<double> rms_norm(std::span<const double> x, std::span<const double> gain, double eps);
 
 /// y = x W^T + b, W: [out, x.size()]. An empty bias counts as zeros.
-std::vector<double> linear(std::span<const double> x, std::span<const double> weight, std::span<const double> bias);
+std::vector<double> linear(std::span<const double> x, std::span<const double> weight,
+                           std::span<const double> bias);
 
 /// Angle per position of each pair, radians: [rotary_dim / 2].
 std::vector<double> rope_frequencies(const config& c);
@@ -105,7 +106,8 @@ std::vector<double> rope_frequencies(const config& c);
 double rope_attention_factor(const config& c);
 
 /// Turns the first rotary_dim features of one head by position * frequency.
-void rope_in_place(const config& c, std::span<const double> frequencies, std::size_t position, std::span<double> head);
+void rope_in_place(const config& c, std::span<const double> frequencies, std::size_t position,
+                   std::span<double> head);
 
 /// Causal softmax attention; query head h reads kv head h / (n_heads / n_kv_heads).
 ///
@@ -125,7 +127,8 @@ rows ffn_block(const layer& w, const rows& x);
 
 /// Next-token logits at every position, [n_tokens][vocab_size]; position of the first token is 0.
 ///
-/// Errors  std::invalid_argument if a weight has not the size that the geometry asks for, if a token is not in the
+/// Errors  std::invalid_argument if a weight has not the size that the geometry asks for, if a token is not
+/// in the
 ///         vocabulary, or if a scaled residual is asked for while a norm gain is not 1 (fold the gains first)
 rows logits(const config& c, const weights& w, std::span<const int> tokens,
             residual_mode residual = residual_mode::pre_norm);

@@ -9,7 +9,7 @@ namespace reference {
 
 std::vector<std::string> documents(std::string_view text) {
     constexpr std::string_view separator = "<|endoftext|>";
-    constexpr std::string_view white = " \t\r\n";
+    constexpr std::string_view white = " \t\r\n\v\f";
     std::vector<std::string> found;
     for (std::size_t begin = 0; begin <= text.size();) {
         const std::size_t end = std::min(text.find(separator, begin), text.size());
@@ -22,9 +22,9 @@ std::vector<std::string> documents(std::string_view text) {
     return found;
 }
 
-std::vector<std::vector<int>> protocol_windows(std::string_view text, std::size_t seq_len,
-                                               const std::function<std::vector<int>(std::string_view)>& encode,
-                                               const protocol& limits) {
+std::vector<std::vector<int>> protocol_windows(
+    std::string_view text, std::size_t seq_len,
+    const std::function<std::vector<int>(std::string_view)>& encode, const protocol& limits) {
     std::vector<std::vector<int>> windows;
     std::size_t left = limits.max_tokens;
     std::size_t n_documents = 0;
@@ -55,7 +55,8 @@ double nll_per_token(const config& c, const weights& w, const std::vector<std::v
         n_predictions += window.empty() ? 0 : window.size() - 1;
     }
     if (n_predictions == 0) {
-        throw std::invalid_argument("reference: windows hold no token behind BOS, expected at least one to predict");
+        throw std::invalid_argument(
+            "reference: windows hold no token behind BOS, expected at least one to predict");
     }
     return sum / static_cast<double>(n_predictions);
 }
