@@ -102,6 +102,10 @@ TEST_CASE("fake_quantize_in_place: 16 bits leave every bit alone", "[quant]") {
     CHECK(same_bits(x, before));
     cm::fake_quantize_per_token_in_place(std::span<float>(x), 11, 16, false);
     CHECK(same_bits(x, before));
+    x[5] = std::numeric_limits<float>::infinity();
+    cm::fake_quantize_per_token_in_place(std::span<float>(x), 11, 16, false);
+    CHECK(x[4] == before[4]);
+    CHECK(std::isinf(x[5]));
 }
 
 TEST_CASE("fake_quantize_slices_in_place: each slice follows its own grid", "[quant]") {

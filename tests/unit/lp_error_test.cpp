@@ -33,8 +33,8 @@ TEMPLATE_TEST_CASE("lp_error: equals the sum over fake_quantize for every p and 
         std::vector<TestType> x(n);
         for (TestType& v : x) v = static_cast<TestType>(normal(engine));
         for (int p = 1; p <= 8; ++p) {
-            // The quotient u = x / scale is rounded to T, which moves the error of one element by eps |u| steps
-            // and its power by the derivative times that; 32 sums and p products in T add a relative part.
+            // Rounding the quotient u = x / scale to T moves the error of one element by eps |u| steps, and its
+            // power by the derivative times that; 32 sums and p products in T add a relative part.
             const double eps = std::numeric_limits<TestType>::epsilon();
             double sum = 0.0;
             double moved = 0.0;

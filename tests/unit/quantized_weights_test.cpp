@@ -132,6 +132,7 @@ TEST_CASE("quantize_weights: what cannot be is refused with its place, and nothi
     settings.num_bits = 4;
     CHECK_THROWS_WITH(cm::quantize_weights(view, rows, cols - 1, settings),
                       Contains("the weight has 240 elements, expected rows * cols = 6 * 39"));
+    CHECK_THROWS_WITH(cm::quantize_weights(view, rows - 1, cols, settings), Contains("5 * 40"));
     CHECK_THROWS_WITH(cm::quantize_weights(view, rows, 0, settings), Contains("6 * 0"));
     settings.scope = cm::granularity::per_group;
     CHECK_THROWS_WITH(cm::quantize_weights(view, rows, cols, settings),

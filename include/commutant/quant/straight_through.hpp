@@ -17,6 +17,39 @@ struct grid_gradient {
     double zero_point = 0.0;  ///< by the code; a symmetric grid has none to train and ignores it
 };
 
+namespace detail {
+
+inline constexpr std::size_t straight_through_n_lanes = 32;  // on every machine, so that sums have one order
+
+/// Up to n_lanes elements, each with a lane of its own in both sums.
+///
+/// dx is written last, from a buffer: a store that might change x, g or a sum would keep the loop scalar.
+template <std::floating_point T>
+inline void straight_through_lanes(const grid_constants<T>& c, const T* x, const T* g, T* dx, std::size_t n,
+                                   T* scale_lanes, T* clipped_lanes) noexcept {
+    T passed[straight_through_n_lanes];
+    for (std::size_t k = 0; k < n; ++k) {
+        const T u = x[k] / c.scale;
+        // one step of margin on both sides, so that "rounds to a code" and "is clipped" can be told apart
+        T near = u < c.low - T{1} ? c.low - T{1} : u;
+        near = near > c.high + T{1} ? c.high + T{1} : near;
+        const T rounded = round_half_even(near);
+        const T inner = rounded - u;
+        T slope = rounded < c.low ? c.low : inner;
+        slope = rounded > c.high ? c.high : slope;
+        T inside = rounded < c.low ? T{0} : g[k];
+        inside = rounded > c.high ? T{0} : inside;
+        T clipped = rounded < c.low ? g[k] : T{0};
+        clipped = rounded > c.high ? g[k] : clipped;
+        scale_lanes[k] += g[k] * slope;
+        clipped_lanes[k] += clipped;
+        passed[k] = inside;
+    }
+    for (std::size_t k = 0; k < n; ++k) dx[k] = passed[k];
+}
+
+}  // namespace detail
+
 /// Straight-through gradients of fake quantisation: rounding counts as the identity.
 ///
 /// Equation  u = x / scale, r = round(u) + zero_point.
@@ -35,39 +68,22 @@ inline grid_gradient fake_quantize_backward(std::span<const T> x, std::span<cons
         for (std::size_t i = 0; i < n; ++i) dx[i] = g[i];
         return {};
     }
-    constexpr std::size_t n_lanes = 32;          // on every machine, so that sums have one order
+    constexpr std::size_t n_lanes = detail::straight_through_n_lanes;
     constexpr std::size_t block = 16 * n_lanes;  // at most 16 terms per lane are summed in T
     const detail::grid_constants<T> c(q);
-    const T* const values = x.data();
-    const T* const upstream = g.data();
-    T* const downstream = dx.data();
-    const auto element = [=](std::size_t i, T& scale_lane, T& clipped_lane) noexcept {
-        const T u = values[i] / c.scale;
-        // one step of margin on both sides, so that "rounds to a code" and "is clipped" can be told apart
-        T near = u < c.low - T{1} ? c.low - T{1} : u;
-        near = near > c.high + T{1} ? c.high + T{1} : near;
-        const T rounded = detail::round_half_even(near);
-        const bool below = rounded < c.low;
-        const bool above = rounded > c.high;
-        const bool clipped = below || above;
-        const T g_i = upstream[i];
-        const T inner = rounded - u;
-        T slope = below ? c.low : inner;
-        slope = above ? c.high : slope;
-        scale_lane += g_i * slope;
-        clipped_lane += clipped ? g_i : T{0};
-        downstream[i] = clipped ? T{0} : g_i;
-    };
     double scale_sum = 0.0;
     double clipped_sum = 0.0;
     for (std::size_t start = 0; start < n; start += block) {
         const std::size_t end = n - start < block ? n : start + block;
         T scale_lanes[n_lanes] = {};
         T clipped_lanes[n_lanes] = {};
-        std::size_t i = start;
-        for (; i + n_lanes <= end; i += n_lanes)
-            for (std::size_t k = 0; k < n_lanes; ++k) element(i + k, scale_lanes[k], clipped_lanes[k]);
-        for (std::size_t k = 0; i + k < end; ++k) element(i + k, scale_lanes[k], clipped_lanes[k]);
+        for (std::size_t i = start; i < end; i += n_lanes)
+            if (end - i >= n_lanes)
+                detail::straight_through_lanes(c, x.data() + i, g.data() + i, dx.data() + i, n_lanes,
+                                               scale_lanes, clipped_lanes);
+            else
+                detail::straight_through_lanes(c, x.data() + i, g.data() + i, dx.data() + i, end - i,
+                                               scale_lanes, clipped_lanes);
         for (std::size_t k = 0; k < n_lanes; ++k) {
             scale_sum += static_cast<double>(scale_lanes[k]);
             clipped_sum += static_cast<double>(clipped_lanes[k]);

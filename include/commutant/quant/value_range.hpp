@@ -107,8 +107,8 @@ template <std::floating_point T> [[nodiscard]] value_range range_of(std::span<co
 
 namespace detail {
 
-inline constexpr double smallest_scale =
-    std::numeric_limits<float>::min();  // normal: no slow or flushed divisions
+/// Scales are normal numbers: no slow divisions, and none that a flush to zero would break.
+inline constexpr double smallest_scale = std::numeric_limits<float>::min();
 
 /// min_max_grid without the checks: for a finite range and a supported width below 16.
 ///
@@ -125,10 +125,11 @@ inline constexpr double smallest_scale =
         scale = below > above ? below : above;
     } else {
         const double steps = g.hi() - g.lo();
-        scale = max / steps - min / steps;
+        scale = (max - min) / steps;
     }
     g.scale = static_cast<float>(scale > smallest_scale ? scale : smallest_scale);
-    if (!symmetric)  // min / scale is in [lo - hi, 0] up to rounding, so the zero point is a code
+    // min / scale is in [lo - hi, 0] up to rounding, so the zero point is a code
+    if (!symmetric && g.scale <= std::numeric_limits<float>::max())
         g.zero_point =
             g.lo() - static_cast<std::int32_t>(round_half_even(min / static_cast<double>(g.scale)));
     return g;
