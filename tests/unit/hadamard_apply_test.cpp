@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Inputs are small integers, so that every sum is exact in the type under test: agreement is asked for bit by bit.
+// Inputs are small integers, so that every sum is exact in the type under test: agreement is asked for bit by
+// bit.
 
 #include <commutant/transforms/hadamard_apply.hpp>
 #include <commutant/transforms/hadamard_matrix.hpp>
@@ -150,7 +151,8 @@ TEST_CASE("apply_hadamard: a strided row gives the same sums and its neighbours 
 }
 
 TEST_CASE("apply_hadamard: order 12 worked out by hand", "[transforms][hadamard]") {
-    // Row 1 is -1, then +1 on the diagonal and chi(0 - j) = -chi(j) beside it; 1, 3, 4, 5, 9 are the squares mod 11.
+    // Row 1 is -1, then +1 on the diagonal and chi(0 - j) = -chi(j) beside it; 1, 3, 4, 5, 9 are the squares
+    // mod 11.
     auto const core = hadamard_rows(12);
     std::vector<double> x(12, 0.0);
     x[1] = 1.0;
@@ -173,5 +175,5 @@ TEST_CASE("apply_hadamard: a core of another order and a short scratch are refus
                       "apply_hadamard: order of core is 12, expected 24");
     CHECK_THROWS_WITH(
         apply_hadamard<double>(x.data(), 1, {12, 8}, core, std::span<double>(scratch).first(103)),
-        "apply_hadamard: size of scratch is 103, expected 104");
+        "apply_hadamard: size of scratch is 103, expected at least 104");
 }

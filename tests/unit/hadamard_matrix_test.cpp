@@ -19,7 +19,8 @@ using namespace commutant;
 
 namespace {
 
-// Paley's matrices entry by entry, from the definition and with Euler's criterion in place of the table of squares.
+// Paley's matrices entry by entry, from the definition and with Euler's criterion in place of the table of
+// squares.
 bool paley_entry_is_minus(galois_field const& field, hadamard_construction construction, std::size_t r,
                           std::size_t c) {
     std::size_t const side = static_cast<std::size_t>(field.order()) + 1;

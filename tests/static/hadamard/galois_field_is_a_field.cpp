@@ -24,7 +24,8 @@ static_assert(!find_prime_power(923));   // 13 * 71
 static_assert(!find_prime_power(3423));  // 3 * 7 * 163
 static_assert(find_prime_power(65536) == prime_power{2, 16});
 
-// Laws with the first factor in first .. last - 1: three factors of GF(9) pass the step limit in one expression.
+// Laws with the first factor in first .. last - 1: three factors of GF(9) pass the step limit in one
+// expression.
 consteval bool is_commutative_ring(galois_field const& field, std::uint32_t first, std::uint32_t last) {
     auto const q = static_cast<std::uint32_t>(field.order());
     for (std::uint32_t a = first; a < last; ++a) {
@@ -98,7 +99,8 @@ static_assert(character_marks_the_squares(galois_field{13}));
 static_assert(character_marks_the_squares(galois_field{27}));
 static_assert(character_marks_the_squares(galois_field{49}));
 
-// -1 is a square exactly when q = 1 mod 4: what makes Q symmetric in Paley's second construction, skew in his first.
+// -1 is a square exactly when q = 1 mod 4: what makes Q symmetric in Paley's second construction, skew in his
+// first.
 static_assert(galois_field{27}.quadratic_character(galois_field{27}.negate(1)) == -1);
 static_assert(galois_field{49}.quadratic_character(galois_field{49}.negate(1)) == 1);
 static_assert(galois_field{343}.quadratic_character(galois_field{343}.negate(1)) == -1);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Order 924 = 2 (461 + 1) for width 29568: adding 1 mod 461 moves the rows of each half, which is checked on every bit;
-// then the inner products of four rows with all others stand for all.
+// Order 924 = 2 (461 + 1) for width 29568: adding 1 mod 461 moves the rows of each half, which is checked on
+// every bit; then the inner products of four rows with all others stand for all.
 
 #include <commutant/transforms/hadamard_matrix.hpp>
 #include <commutant/transforms/hadamard_proof.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Paley's first construction, q + 1 with q = 3 mod 4: every pair of rows is orthogonal, and H is never symmetric.
+// Paley's first construction, q + 1 with q = 3 mod 4: every pair of rows is orthogonal, and H is never
+// symmetric.
 
 #include <commutant/transforms/hadamard_matrix.hpp>
 #include <commutant/transforms/hadamard_proof.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// H_core (x) H_Sylvester: the product is a Hadamard matrix, and apply_hadamard multiplies by it or by its transpose.
+// H_core (x) H_Sylvester: the product is a Hadamard matrix, and apply_hadamard multiplies by it or by its
+// transpose.
 
 #include <commutant/transforms/hadamard_apply.hpp>
 #include <commutant/transforms/hadamard_matrix.hpp>
