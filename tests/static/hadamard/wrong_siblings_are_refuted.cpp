@@ -78,7 +78,8 @@ static_assert(!is_hadamard(paley<24>(11, 2)));
 static_assert(commutant::is_translation_invariant(paley<24>(11, 2), {11, 1}, 0, 0, 24));
 static_assert(!is_hadamard_by_translations(paley<24>(11, 2), {11, 1}));
 
-// A row replaced by a copy of another, neither being a representative: here it is the translations that refute.
+// A row replaced by a copy of another, neither being a representative: here it is the translations that
+// refute.
 constexpr auto copied = [] {
     auto rows = hadamard_rows<12>();
     rows.words[7] = rows.words[4];
