@@ -95,8 +95,8 @@ constexpr void attention_block(Layer const& layer, model_config const& c,
     }
     M mixed = mapped_column_blocks(query, c.head_dim, [&](std::size_t head, M const& q) {
         std::size_t const g = kv_head_of(head, c.n_rep());
-        M const weights = attention_probabilities(q, cache.keys[g], k.attention_scale, first_position);
-        return attention_mix(tap(location::probabilities, layer_index, weights), cache.values[g]);
+        M const mixing = attention_probabilities(q, cache.keys[g], k.attention_scale, first_position);
+        return attention_mix(tap(location::probabilities, layer_index, mixing), cache.values[g]);
     });
     mixed = tap(location::attention_output, layer_index, stream.branch_input(std::move(mixed)));
     stream.add(tap(location::o_output, layer_index,
