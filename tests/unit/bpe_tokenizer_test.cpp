@@ -94,7 +94,8 @@ TEST_CASE("bpe_tokenizer: the steps in front of the merges follow the file", "[i
     };
     // Without the splitting rule " w" joins across what would be words.
     auto const sequence = with("pre_tokenizer", R"({"type":"Sequence","pretokenizers":[
-        {"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}]})");
+        {"type":"Digits","individual_digits":true},
+        {"type":"ByteLevel","add_prefix_space":false,"use_regex":true}]})");
     CHECK(sequence.encode("aa11").size() == 3);
     auto const prefix = with("pre_tokenizer", R"({"type":"ByteLevel","add_prefix_space":true})");
     CHECK(prefix.encode("world") == ids{260, 'o', 'r', 'l', 'd'});

@@ -299,7 +299,7 @@ TEST_CASE("checkpoint: the llama2.c file and the folder made from it hold the sa
         std::size_t differing = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             std::size_t row = i / width;
-            if (rotated) {  // row i of the half-split order is row 2i of the interleaved one, row i + half is 2i + 1
+            if (rotated) {  // row i of the half-split order is row 2i of the interleaved one, i + half is 2i + 1
                 std::size_t const in_head = row % (2 * half);
                 row = row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
             }

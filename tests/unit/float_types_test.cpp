@@ -13,14 +13,16 @@ using namespace commutant::io;
 
 namespace {
 
-/// Checks every gap between neighbouring values of a format: its ends, its middle, and just beside the middle.
+/// Checks every gap between neighbouring values of a format: its ends, its middle, and just beside the
+/// middle.
 template <class Format, class Decode> void check_every_gap(Decode decode) {
     constexpr int top = ((1 << Format::exponent_bits) - 1) << Format::mantissa_bits;  // bits of infinity
     for (int bits = 0; bits < top; ++bits) {
         auto const low = static_cast<std::uint16_t>(bits);
         double const a = decode(low);
         bool const last = bits + 1 == top;
-        // Past the largest finite value the next one would be a power of two; half of the way there already overflows.
+        // Past the largest finite value the next one would be a power of two; half of the way there already
+        // overflows.
         double const b =
             last ? 2 * std::exp2(std::floor(std::log2(a))) : decode(static_cast<std::uint16_t>(bits + 1));
         double const middle = a + (b - a) / 2;
@@ -79,7 +81,8 @@ TEST_CASE("float_types: known values", "[io]") {
 }
 
 TEST_CASE("float_types: a double is rounded once, not by way of float", "[io]") {
-    // 1 + 2^-11 + 2^-40 lies just above the middle of two half floats; as a float it would be the middle itself.
+    // 1 + 2^-11 + 2^-40 lies just above the middle of two half floats; as a float it would be the middle
+    // itself.
     double const x = 1.0 + 0x1p-11 + 0x1p-40;
     REQUIRE(static_cast<double>(static_cast<float>(x)) == 1.0 + 0x1p-11);
     REQUIRE(encode_f16(x) == 0x3c01);

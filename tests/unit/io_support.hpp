@@ -131,7 +131,8 @@ inline nlohmann::json tiny_bpe_tokenizer() {
     json["decoder"] = {{"type", "ByteLevel"}};
     json["post_processor"] = nlohmann::json::parse(
         R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},
-            {"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"<s>":{"id":"<s>","ids":[300],"tokens":["<s>"]}}})");
+            {"Sequence":{"id":"A","type_id":0}}],
+            "special_tokens":{"<s>":{"id":"<s>","ids":[300],"tokens":["<s>"]}}})");
     return json;
 }
 

@@ -36,8 +36,8 @@ std::string floats(int first, int count) {
     return out;
 }
 
-/// A version 0 file; its floats count up from 0. 20 embedding, 8 norms, 32 q, 16 k, 16 v, 32 o, 8 norms, 24 gate, 24 down,
-/// 24 up, 4 final norm, 12 tables.
+/// A version 0 file; its floats count up from 0. 20 embedding, 8 norms, 32 q, 16 k, 16 v, 32 o, 8 norms, 24
+/// gate, 24 down, 24 up, 4 final norm, 12 tables.
 std::string v0(bool tied = true) {
     auto header = sizes;
     if (!tied) header[5] = -header[5];

@@ -63,7 +63,8 @@ TEST_CASE("llama2c_tokenizer: a bad file is refused", "[io][refuse]") {
     CHECK(words_of(whole).empty());
     CHECK_THAT(words_of("abc"), Contains("is 3 bytes long, expected a llama2.c tokenizer"));
     CHECK_THAT(words_of(whole + "x"), Contains("ends within token 266"));
-    // The file does not say how many tokens it has: only a cut between tokens can pass, and only past the bytes.
+    // The file does not say how many tokens it has: only a cut between tokens can pass, and only past the
+    // bytes.
     std::size_t accepted = 0;
     for (std::size_t size = 0; size < whole.size(); ++size)
         accepted += words_of(whole.substr(0, size)).empty();

@@ -61,8 +61,10 @@ TEST_CASE("safetensors: data at odd offsets and of every weight type is read exa
     temporary_directory const folder;
     // The header is 1 byte longer than a multiple of 8, and a byte tensor in front shifts the rest further.
     std::string header =
-        R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"h":{"dtype":"F16","shape":[3],"data_offsets":[1,7]},)"
-        R"("g":{"dtype":"BF16","shape":[1,2],"data_offsets":[7,11]},"d":{"dtype":"F64","shape":[],"data_offsets":[11,19]},)"
+        R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+        R"("h":{"dtype":"F16","shape":[3],"data_offsets":[1,7]},)"
+        R"("g":{"dtype":"BF16","shape":[1,2],"data_offsets":[7,11]},)"
+        R"("d":{"dtype":"F64","shape":[],"data_offsets":[11,19]},)"
         R"("e":{"dtype":"F32","shape":[0,4],"data_offsets":[19,19],"extra":{"x":[1,{"y":null}]}}} )";
     while (header.size() % 8 != 1) header += ' ';
     std::string data = "\x07";
@@ -130,7 +132,8 @@ TEST_CASE("safetensors: what the reference parser accepts is accepted", "[io]") 
     CHECK(words_of_header(" \n\t{ \"a\" : {\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"} }\r\n ")
               .empty());
     CHECK(words_of_header(R"({"__metadata__":{"format":"pt","k":""}})", 0).empty());
-    // Header order differs from data order; a tensor without elements; the same offset twice when one is empty.
+    // Header order differs from data order; a tensor without elements; the same offset twice when one is
+    // empty.
     auto const header = std::string(R"({"b":{"dtype":"I32","shape":[1],"data_offsets":[4,8]},)") +
                         R"("a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)" +
                         R"("z":{"dtype":"I32","shape":[7,0],"data_offsets":[4,4]}})";
@@ -208,9 +211,11 @@ TEST_CASE("safetensors: each flaw of a header has its own words", "[io][refuse]"
          "holds 8 data bytes, expected 12 (truncated)"},
         {tensor(R"("dtype":"F32","shape":[1],"data_offsets":[0,4])"),
          "holds 8 data bytes, expected 4 (trailing bytes)"},
-        {R"({"t":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},"t":{"dtype":"I32","shape":[1],"data_offsets":[4,8]}})",
+        {R"({"t":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)"
+         R"("t":{"dtype":"I32","shape":[1],"data_offsets":[4,8]}})",
          "names tensor 't' twice"},
-        {R"({"t":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},"u":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}})",
+        {R"({"t":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)"
+         R"("u":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}})",
          "tensor 'u' begins at byte 0, expected 4 (an overlap)"},
         {tensor(R"("x":)" + std::string(40, '[') + std::string(40, ']')), "nests deeper than 32"},
     };
