@@ -10,69 +10,12 @@
 
 #include <commutant/merge/condition.hpp>
 #include <commutant/merge/plan.hpp>
+#include <commutant/merge/shapes.hpp>
 #include <commutant/model/named_tensors.hpp>
 #include <commutant/sites/admissible.hpp>
 #include <commutant/transforms/fixed.hpp>
 
 namespace commutant {
-
-/// Heads of an attention block, for merges on the caller's buffers.
-struct heads {
-    std::size_t n_heads = 0;
-    std::size_t n_kv_heads = 0;
-    std::size_t head_dim = 0;
-    [[nodiscard]] constexpr std::size_t n_rep() const { return n_heads / n_kv_heads; }
-};
-
-/// Heads whose width the type knows.
-template <std::size_t HeadDim> struct fixed_heads : heads {
-    static constexpr std::size_t static_dim = HeadDim;
-    constexpr fixed_heads(std::size_t n_query, std::size_t n_kv) : heads{n_query, n_kv, HeadDim} {}
-};
-
-/// Heads whose width and RoPE pairing the type knows.
-template <std::size_t HeadDim, pairing P> struct rope_heads : fixed_heads<HeadDim> {
-    static constexpr pairing static_pairing = P;
-    using fixed_heads<HeadDim>::fixed_heads;
-};
-
-namespace detail {
-[[noreturn]] inline void throw_shape(std::string const& api, std::string const& what, std::size_t found,
-                                     std::string const& formula, std::size_t expected) {
-    throw std::invalid_argument(api + ": " + what + " " + std::to_string(found) + ", expected " + formula +
-                                " = " + std::to_string(expected));
-}
-inline void require_rows(char const* api, char const* weight, std::size_t found, std::string const& formula,
-                         std::size_t expected) {
-    if (found != expected) throw_shape(api, std::string(weight) + " has rows", found, formula, expected);
-}
-inline void require_cols(char const* api, char const* weight, std::size_t found, std::string const& formula,
-                         std::size_t expected) {
-    if (found != expected) throw_shape(api, std::string(weight) + " has columns", found, formula, expected);
-}
-template <class W> void require_bias(char const* api, char const* name, linear<W> const& l) {
-    if (l.has_bias() && (l.bias.rows() != 1 || l.bias.cols() != l.weight.rows()))
-        throw_shape(api, std::string(name) + "'s bias has elements", l.bias.rows() * l.bias.cols(),
-                    "its rows", l.weight.rows());
-}
-inline void require_heads(char const* api, heads const& g) {
-    if (g.n_kv_heads == 0 || g.n_heads % g.n_kv_heads != 0)
-        throw std::invalid_argument(std::string(api) + ": " + std::to_string(g.n_heads) +
-                                    " query heads over " + std::to_string(g.n_kv_heads) +
-                                    " kv heads, expected a multiple");
-}
-template <class T>
-void require_per_kv_head(char const* api, std::vector<T> const& of_kv_head, heads const& g) {
-    if (of_kv_head.size() != g.n_kv_heads)
-        throw_shape(api, "transforms given:", of_kv_head.size(), "n_kv_heads", g.n_kv_heads);
-    for (T const& t : of_kv_head)
-        if (dim(t) != g.head_dim)
-            throw_shape(api, "a transform acts on features:", dim(t), "head_dim", g.head_dim);
-}
-inline std::string product_text(char const* a, std::size_t x, std::size_t y) {
-    return std::string(a) + " = " + std::to_string(x) + " * " + std::to_string(y);
-}
-}  // namespace detail
 
 /// Merges T_k into k_proj and its partner into q_proj, in place, biases included.
 ///
@@ -204,6 +147,7 @@ merge_report merge_in_place(plan_transforms<Plan, M> const& t, decoder<M, L, D>&
     if (t.layers.size() != m.layers.size())
         detail::throw_shape("merge_in_place", "transforms for layers:", t.layers.size(), "n_layers",
                             m.layers.size());
+    for (auto const& l : m.layers) detail::require_layer_shapes("merge_in_place", l, c);
     heads const g{c.n_heads, c.n_kv_heads, c.head_dim};
     merge_report report;
     for (auto const& l : t.layers) {

@@ -90,6 +90,27 @@ constexpr void fold_layer(plan_transforms<Plan, M> const& t, layer_transforms<Pl
             l.down_proj, dim(t.down_input), [&](std::size_t) -> auto const& { return t.down_input; });
 }
 
+/// Rows of the embedding, after T_r.  rows: [n, model_dim]
+template <class Plan, class M>
+[[nodiscard]] constexpr M merged_embedding_rows(plan_transforms<Plan, M> const& t, M const& rows) {
+    if constexpr (Plan::template has<sites::residual_stream>)
+        return apply(t.residual_stream, rows);
+    else
+        return rows;
+}
+
+/// Rows of the head, after the final norm's gain and the inverse of T_r.
+///
+/// Shape     rows: [n, model_dim]; gain: [1, model_dim], or empty if folded already
+template <class Plan, class M>
+[[nodiscard]] constexpr M merged_head_rows(plan_transforms<Plan, M> const& t, M const& gain, M rows) {
+    if constexpr (folds_gains<Plan>)
+        if (gain.rows() != 0) rows = scale_columns(rows, gain);
+    if constexpr (Plan::template has<sites::residual_stream>)
+        rows = apply(inverse_transpose(t.residual_stream), rows);
+    return rows;
+}
+
 /// Every transform of a plan into a decoder; what stays online is noted in m.online.
 ///
 /// Note      no law is asked for here: proofs run this very function to find out. Programs call merge_in_place, which does.
@@ -98,14 +119,10 @@ constexpr void fold_plan(plan_transforms<Plan, M> const& t, decoder<M, L, D>& m)
     for (std::size_t i = 0; i < m.layers.size(); ++i) fold_layer(t, t.layers[i], m.config, m.layers[i]);
     if constexpr (folds_gains<Plan>) {
         untie_head(m);
-        if (m.final_norm.rows() != 0) fold_gain(m.final_norm, m.lm_head);
+        m.lm_head.weight = merged_head_rows(t, m.final_norm, std::move(m.lm_head.weight));
         m.final_norm = M{};
     }
-    if constexpr (Plan::template has<sites::residual_stream>) {
-        m.embedding = apply(t.residual_stream, m.embedding);
-        merge_input_side(
-            m.lm_head, m.config.model_dim, [&](std::size_t) -> auto const& { return t.residual_stream; });
-    }
+    m.embedding = merged_embedding_rows(t, m.embedding);
     if constexpr (Plan::template has<sites::down_input>) m.online.down_input = t.down_input;
     if constexpr (Plan::template has<sites::token_scale>) m.online.token_scale = true;
 }
