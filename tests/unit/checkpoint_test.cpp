@@ -245,7 +245,8 @@ TEST_CASE("checkpoint: a float64 weight past the range of float is refused as fl
     write_file(folder.path() / "model.safetensors", bytes);
     auto const model = checkpoint::open(folder.path());
     auto const parsed = parse_safetensors(as_bytes(bytes), "m");
-    auto const& [name, info] = parsed.tensors.back();
+    std::string const name = parsed.tensors.back().first;
+    auto const& info = parsed.tensors.back().second;
     std::vector<float> floats(info.count);
     std::vector<double> doubles(info.count);
     CHECK_THAT(refusal([&] { model.read(name, std::span<float>(floats)); }),
@@ -299,7 +300,7 @@ TEST_CASE("checkpoint: the llama2.c file and the folder made from it hold the sa
         std::size_t differing = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             std::size_t row = i / width;
-            if (rotated) {  // row i of the half-split order is row 2i of the interleaved one, i + half is 2i + 1
+            if (rotated) {  // half-split row i is interleaved row 2i, row i + half is 2i + 1
                 std::size_t const in_head = row % (2 * half);
                 row = row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
             }
