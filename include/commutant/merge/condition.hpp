@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-#include <Eigen/SVD>
+#include <Eigen/Eigenvalues>
 
 #include <commutant/readings/eigen_matrix.hpp>
 #include <commutant/transforms/dense.hpp>
@@ -26,11 +26,18 @@ struct condition_limits {
 };
 
 /// Largest over smallest singular value; infinite for a singular matrix.
+///
+/// Note      from the eigenvalues of A^T A, which compile in a quarter of the time of Eigen's SVD: three digits at 1e5,
+///           and what lies beyond about 1e7 counts as singular
 template <class T> [[nodiscard]] double condition_number(eigen_matrix<T> const& a) {
-    Eigen::MatrixXd const wide = a.values.template cast<double>();
-    Eigen::BDCSVD<Eigen::MatrixXd> const svd(wide);
-    double const least = svd.singularValues().minCoeff();
-    return least > 0 ? svd.singularValues().maxCoeff() / least : std::numeric_limits<double>::infinity();
+    if (a.size() == 0) return 1;
+    Eigen::MatrixXd const wide = a.values.template cast<double>(), gram = wide.transpose() * wide;
+    if (!gram.allFinite()) return std::numeric_limits<double>::infinity();
+    Eigen::VectorXd const squares =
+        Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(gram, Eigen::EigenvaluesOnly).eigenvalues();
+    double const largest = squares.maxCoeff(), least = squares.minCoeff();
+    double const rounding = static_cast<double>(a.cols()) * std::numeric_limits<double>::epsilon() * largest;
+    return least > rounding ? std::sqrt(largest / least) : std::numeric_limits<double>::infinity();
 }
 
 template <class T> [[nodiscard]] double condition_number(dense_map<eigen_matrix<T>> const& t) {
