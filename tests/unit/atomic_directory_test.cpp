@@ -45,6 +45,15 @@ TEST_CASE("atomic_directory: an exception on the way leaves nothing", "[io]") {
     CHECK(folder.count() == 0);
 }
 
+TEST_CASE("atomic_directory: an error within names the file as it would have been called", "[io][refuse]") {
+    temporary_directory const folder;
+    atomic_directory out(folder.path() / "model");
+    write_text(out.path() / "config.json", "x");
+    atomic_file weights(out.path() / "weights");
+    CHECK(weights.final_name() == folder.path() / "model" / "weights");
+    CHECK(commutant::detail::final_name("/a/.b/.c.partial-1-2/d.partial-3") == "/a/.b/c/d.partial-3");
+}
+
 TEST_CASE("atomic_directory: a target that exists or cannot be made is refused", "[io][refuse]") {
     temporary_directory const folder;
     auto const words = [](std::filesystem::path const& path) {

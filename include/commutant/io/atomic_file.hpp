@@ -49,6 +49,17 @@ inline std::filesystem::path partial_sibling(std::filesystem::path const& target
     return target.parent_path() / ("." + target.filename().string().substr(0, 200) + tail);
 }
 
+/// A path as its reader knows it: within a folder that is still being filled, under the name it will have.
+inline std::string final_name(std::filesystem::path const& path) {
+    std::filesystem::path out;
+    for (auto const& part : path) {
+        std::string const name = part.string();
+        auto const tail = name.rfind(".partial-");
+        out /= name.front() == '.' && tail != std::string::npos && tail > 0 ? name.substr(1, tail - 1) : name;
+    }
+    return out.string();
+}
+
 /// Throws unless the target may be created: its parent is a folder and, if asked, nothing has its name.
 inline void require_writable_target(std::filesystem::path const& target, io::existing policy) {
     namespace fs = std::filesystem;
@@ -139,6 +150,9 @@ public:
     /// Where the file will appear.
     [[nodiscard]] std::filesystem::path const& target() const noexcept { return target_; }
 
+    /// Where the file will be found in the end, for error lines.
+    [[nodiscard]] std::string final_name() const { return detail::final_name(target_); }
+
     /// Bytes appended so far.
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 
@@ -171,7 +185,7 @@ public:
 
 private:
     [[noreturn]] void fail(int error) const {
-        throw output_error(target_.string(), "cannot be written: " + detail::system_message(error));
+        throw output_error(final_name(), "cannot be written: " + detail::system_message(error));
     }
 
     std::filesystem::path target_;

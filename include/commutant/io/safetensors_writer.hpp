@@ -240,7 +240,7 @@ private:
             for (std::size_t j = 0; j < count; ++j) {
                 double const x = values[begin + j];
                 if (!(std::abs(x) <= range.largest))
-                    throw output_error(file_.target().string(),
+                    throw output_error(file_.final_name(),
                                        "tensor " + detail::in_quotes(name) + " is " + std::to_string(x) +
                                            " at element " + std::to_string(elements_done(i, width) + j) +
                                            ", which " + std::string(dtype_name(type)) + " cannot hold");
