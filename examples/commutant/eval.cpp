@@ -10,7 +10,7 @@
 
 #include <commutant/model/named_tensors.hpp>
 #include <commutant/readings/eigen_matrix.hpp>
-#include <commutant/recipes/quantized_decoder.hpp>
+#include <commutant/recipes/quantized_folder.hpp>
 
 #include "command.hpp"
 #include "input.hpp"
@@ -37,18 +37,40 @@ struct eval_result {
     std::optional<double> reference_deviation{};
 };
 
+/// What is evaluated: a float checkpoint, or a folder of quantised codes.
+struct eval_model {
+    fs::path path;
+    std::optional<cm::io::checkpoint> source{};  ///< nothing for a quantised folder
+    cm::model_config config{};
+    fs::path directory{};
+
+    explicit eval_model(fs::path named) : path(std::move(named)) {
+        if (cm::is_quantized_folder(path)) {
+            config = cm::read_quantized_config(path).model;
+            directory = path;
+        } else {
+            source.emplace(cm::io::checkpoint::open(path));
+            config = source->config();
+            directory = source->directory();
+        }
+    }
+};
+
 template <class M>
-eval_result evaluate(cm::io::checkpoint const& source, cm::token_sequences const& windows,
+eval_result evaluate(eval_model const& subject, cm::token_sequences const& windows,
                      std::optional<reference_logits> const& reference) {
-    auto const model = cm::load_decoder<M>(source);
     eval_result r;
+    progress_bar bar("eval");
+    if (!subject.source) {
+        auto const model = cm::read_quantized_folder<M>(subject.path);
+        r.likelihood = cm::windows_likelihood(model, windows, std::ref(bar));
+        return r;
+    }
+    auto const model = cm::load_decoder<M>(*subject.source);
     if (reference)
         r.reference_deviation =
             reference_deviation(cm::runner<M>(model, reference->tokens.size()), *reference);
-    if (!windows.empty()) {
-        progress_bar bar("eval");
-        r.likelihood = cm::windows_likelihood(model, windows, std::ref(bar));
-    }
+    if (!windows.empty()) r.likelihood = cm::windows_likelihood(model, windows, std::ref(bar));
     return r;
 }
 
@@ -58,23 +80,23 @@ int run_eval(eval_options const& options) {
         throw usage_error("eval: give --text FILE or --tokens FILE.safetensors");
     options.output.require_writable();
     fs::path const path = model_path(options.model);
-    auto const source = cm::io::checkpoint::open(path);
-    auto const& config = source.config();
+    eval_model const subject(path);
+    auto const& config = subject.config;
     std::optional<reference_logits> reference;
     if (options.reference) {
-        reference = read_reference(source.directory(), config.vocab_size);
+        if (subject.source) reference = read_reference(subject.directory, config.vocab_size);
         if (!reference)
-            throw usage_error("eval: --reference was given and " + source.directory().string() +
+            throw usage_error("eval: --reference was given and " + subject.directory.string() +
                               " holds no reference.safetensors");
     }
-    window_reader reader(config, source.directory(), options.windows);
+    window_reader reader(config, subject.directory, options.windows);
     cm::token_sequences windows;
     std::string const& input = options.text.empty() ? options.tokens : options.text;
     if (!input.empty()) windows = reader.read(input, options.max_windows, false);
 
     bool const wide = options.dtype == "float64";
-    eval_result const r = wide ? evaluate<cm::eigen_matrix<double>>(source, windows, reference)
-                               : evaluate<cm::eigen_matrix<float>>(source, windows, reference);
+    eval_result const r = wide ? evaluate<cm::eigen_matrix<double>>(subject, windows, reference)
+                               : evaluate<cm::eigen_matrix<float>>(subject, windows, reference);
 
     double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     json numbers{{"model", path.string()}, {"dtype", options.dtype}};

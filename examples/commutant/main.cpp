@@ -46,7 +46,10 @@ int run(int argc, char** argv) {
         "Exit codes: 0 done, 1 a check failed, 2 bad usage or bad input (one line says which).\n"
         "`commutant COMMAND --help` explains a command and its options.");
     program::chosen_command chosen;
+    program::add_inspect(app, chosen);
+    program::add_check(app, chosen);
     program::add_eval(app, chosen);
+    program::add_quantize(app, chosen);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& help_or_version) {

@@ -36,7 +36,10 @@ void json_output::write(json const& numbers) const {
 
 void say(std::string const& line) { std::cerr << line << '\n'; }
 
-void table::print() const {
+void table::print() const { print_aligned(true); }
+void table::print_left() const { print_aligned(false); }
+
+void table::print_aligned(bool numbers_right) const {
     std::vector<std::size_t> widths;
     for (auto const& row : rows_) {
         widths.resize(std::max(widths.size(), row.size()));
@@ -46,7 +49,8 @@ void table::print() const {
         std::string line;
         for (std::size_t j = 0; j < row.size(); ++j) {
             std::string const padding(widths[j] - row[j].size(), ' ');
-            line += j == 0 ? row[j] + padding : "  " + padding + row[j];
+            if (j != 0) line += "  ";
+            line += j != 0 && numbers_right ? padding + row[j] : row[j] + padding;
         }
         line.erase(line.find_last_not_of(' ') + 1);
         std::cout << line << '\n';

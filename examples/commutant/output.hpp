@@ -45,8 +45,12 @@ public:
     explicit table(std::vector<std::string> header) : rows_{std::move(header)} {}
     void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
     void print() const;
+    /// The same with all columns to the left: words.
+    void print_left() const;
 
 private:
+    void print_aligned(bool numbers_right) const;
+
     std::vector<std::vector<std::string>> rows_;
 };
 

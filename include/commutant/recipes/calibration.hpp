@@ -48,10 +48,8 @@ public:
         for (std::size_t layer = 0; layer <= n_layers; ++layer) {
             for (std::size_t i = 0; i < n_locations; ++i) {
                 auto const where = static_cast<location>(i);
-                bool const in_this_layer = (where == location::head_input) == (layer == n_layers);
+                if (!wants_static_grid(settings, where, layer, n_layers)) continue;
                 activation_settings const& s = settings_at(settings, where);
-                if (!in_this_layer || !is_quantized(settings, where) || s.timing != grid_timing::static_grid)
-                    continue;
                 observers_[layer * n_locations + i].emplace(
                     activation_observer(place_name(layer, where), s.num_bits, s.symmetric, s.range));
             }

@@ -66,4 +66,11 @@ inline constexpr std::array<std::string_view, n_locations> location_names{
     return covers(settings.covers, where) && settings_at(settings, where).num_bits != 16;
 }
 
+/// Whether a location of a layer has a static grid under the settings; layer n_layers holds head_input alone.
+[[nodiscard]] constexpr bool wants_static_grid(quantization_settings const& settings, location where,
+                                               std::size_t layer, std::size_t n_layers) noexcept {
+    return (where == location::head_input) == (layer == n_layers) && is_quantized(settings, where) &&
+           settings_at(settings, where).timing == grid_timing::static_grid;
+}
+
 }  // namespace commutant

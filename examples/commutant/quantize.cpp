@@ -1,0 +1,340 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+
+// commutant quantize: the whole pipeline. Transforms are found and merged, everything is quantised, and a table says what
+// each step did to the likelihood of a text.
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include <CLI/CLI.hpp>
+
+#include <commutant/io/atomic_directory.hpp>
+#include <commutant/merge/rope_pairing.hpp>
+#include <commutant/recipes/merged_folder.hpp>
+#include <commutant/recipes/quantized_folder.hpp>
+
+#include "command.hpp"
+#include "input.hpp"
+#include "output.hpp"
+#include "plans.hpp"
+
+namespace program {
+namespace {
+
+struct quantize_options {
+    std::string model{};
+    std::string recipe = "hadamard";
+    std::string bits = "4-4-4";
+    std::string coverage = "linears_kv";
+    bool dynamic = false;
+    bool symmetric = false;
+    std::string range = "lp";
+    int p = 3;
+    std::size_t group_size = 0;
+    std::string calibration{};
+    std::size_t max_calibration_windows = 16;
+    std::string evaluation{};
+    std::size_t max_windows = 0;
+    std::string out{};
+    std::string dtype{};
+    std::size_t seed = 1;
+    double max_condition = cm::condition_limits{}.refuse;
+    window_options windows{};
+    json_output output{};
+
+    [[nodiscard]] cm::quantization_settings settings() const {
+        cm::quantization_settings s = cm::with_bits({}, cm::parse_bit_widths(bits));
+        s.covers = cm::parse_coverage(coverage);
+        cm::range_options r;
+        r.method = range == "lp" ? cm::range_method::lp_norm : cm::range_method::min_max;
+        r.p = p;
+        s.weights.range = s.activations.range = s.kv_cache.range = r;
+        s.activations.timing = s.kv_cache.timing =
+            dynamic ? cm::grid_timing::dynamic_grid : cm::grid_timing::static_grid;
+        s.activations.symmetric = s.kv_cache.symmetric = symmetric;
+        if (group_size != 0) {
+            s.weights.scope = cm::granularity::per_group;
+            s.weights.group_size = group_size;
+        }
+        return s;
+    }
+
+    [[nodiscard]] std::optional<cm::io::dtype> store_as() const {
+        if (dtype == "float32") return cm::io::dtype::f32;
+        if (dtype == "float16") return cm::io::dtype::f16;
+        if (dtype == "bfloat16") return cm::io::dtype::bf16;
+        return std::nullopt;
+    }
+};
+
+/// Everything that a run works on.
+struct job {
+    quantize_options const& options;
+    cm::quantization_settings settings;
+    cm::io::checkpoint const& source;
+    cm::token_sequences calibration;
+    cm::token_sequences evaluation;
+    std::vector<fs::path> copied_files;  ///< into both folders
+    std::optional<cm::io::atomic_directory> out;
+};
+
+/// NLL per token after each step.
+struct steps {
+    double original = 0, merged = 0, rtn = 0, quantized = 0;
+    std::optional<double> stored{};  ///< of what the merged folder holds
+    double condition = 1;
+    cm::io::storage_report storage{};
+    std::vector<std::string> remarks{};
+};
+
+template <class Model> double nll(char const* label, Model const& model, job const& j) {
+    progress_bar bar(label);
+    return cm::windows_likelihood(model, j.evaluation, std::ref(bar)).per_token();
+}
+
+cm::quantized_decoder<float32> quantized(char const* label, cm::decoder<float32> model, job const& j) {
+    progress_bar bar(label);
+    return cm::quantize_decoder(std::move(model), j.calibration, j.settings, std::ref(bar));
+}
+
+void make_folder(fs::path const& path) {
+    std::error_code error;
+    if (!fs::create_directory(path, error))
+        throw cm::io::output_error(path.string(), "cannot be created: " + error.message());
+}
+
+void copy_files(job const& j, fs::path const& folder) {
+    for (auto const& file : j.copied_files) {
+        auto const from = cm::io::mapped_file::open(file);
+        cm::io::atomic_file to(folder / file.filename());
+        to.append(from.bytes());
+        to.commit();
+    }
+}
+
+/// Merges and quantises by a recipe; writes both folders if asked to.
+steps run_recipe(job& j) {
+    quantize_options const& options = j.options;
+    steps r;
+    cm::decoder<float64> model = cm::load_decoder<float64>(j.source);
+    cm::change_pairing_in_place(model, cm::pairing::half_split);
+    prepared_plan const plan = prepare_plan(options.recipe, model.config, options.seed);
+    cm::decoder<float32> original = cm::converted<float32>(model);
+    r.original = nll("float", original, j);
+    auto result = quantized("calibrating rtn", std::move(original), j);
+    r.rtn = nll("rtn", result, j);
+
+    // What merges is merged first: that much is a plain checkpoint. What stays online comes on top of it.
+    cm::condition_limits const limits{cm::condition_limits{}.warn, options.max_condition};
+    auto const report = plan.merge_offline(model, limits);
+    r.condition = report.condition;
+    r.remarks = plan.notes;
+    r.remarks.insert(r.remarks.end(), report.warnings.begin(), report.warnings.end());
+    std::string const config_text = cm::merged_config_text(model.config, j.source, options.store_as());
+    if (j.out) {
+        fs::path const folder = j.out->path() / "merged";
+        make_folder(folder);
+        r.storage = cm::write_merged_folder(folder, model, j.source, options.store_as());
+        copy_files(j, folder);
+        r.stored =
+            nll("merged, as stored",
+                cm::converted<float32>(cm::rounded_to_storage(model, j.source, options.store_as())), j);
+    }
+    plan.merge_online(model, limits);
+    r.merged = r.original;
+    r.quantized = r.rtn;
+    if (!plan.changes_nothing) {
+        auto merged = cm::converted<float32>(model);
+        model = {};
+        r.merged = nll("merged", merged, j);
+        result = quantized("calibrating", std::move(merged), j);
+        r.quantized = nll("quantized", result, j);
+    }
+    if (j.out) {
+        fs::path const folder = j.out->path() / "quantized";
+        make_folder(folder);
+        cm::write_quantized_folder(folder, result, config_text);
+        copy_files(j, folder);
+    }
+    return r;
+}
+
+std::size_t peak_rss_bytes() {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::size_t>(usage.ru_maxrss) * 1024;  // kilobytes on Linux
+}
+
+int run_quantize(quantize_options options) {
+    auto const begin = std::chrono::steady_clock::now();
+    cm::quantization_settings const settings = options.settings();
+    validate(settings);
+    if (options.model.empty()) {
+        fs::path const data = bundled_data();
+        if (options.calibration.empty()) options.calibration = (data / "calib.txt").string();
+        if (options.evaluation.empty()) options.evaluation = (data / "eval.txt").string();
+    }
+    if (options.evaluation.empty())
+        throw usage_error("quantize: give --eval FILE, the text that the table is about");
+    bool const wants_calibration = settings.bits().activations != 16 || settings.bits().kv_cache != 16;
+    if (options.calibration.empty() && wants_calibration && !options.dynamic)
+        throw usage_error(
+            "quantize: give --calib FILE, the text that static ranges are set on, or --dynamic");
+    options.output.require_writable();
+    fs::path const path = model_path(options.model);
+    auto const source = cm::io::checkpoint::open(path);
+    window_reader reader(source.config(), source.directory(), options.windows);
+    job j{options, settings, source, {}, {}, cm::side_files(source), std::nullopt};
+    if (!options.calibration.empty())
+        j.calibration = reader.read(options.calibration, options.max_calibration_windows, true);
+    j.evaluation = reader.read(options.evaluation, options.max_windows, false);
+    if (!options.out.empty()) {
+        j.out.emplace(options.out);
+        if (auto const tokenizer = reader.tokenizer_path())
+            if (!source.is_folder() || !options.windows.tokenizer.empty())
+                j.copied_files.push_back(*tokenizer);
+    }
+
+    steps const r = run_recipe(j);
+    double const won_back = (r.rtn - r.quantized) / (r.rtn - r.original);
+    double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    json numbers{
+        {"model", path.string()},
+        {"recipe", options.recipe},
+        {"seed", options.seed},
+        {"bits", to_string(settings.bits())},
+        {"coverage", to_string(settings.covers)},
+        {"timing", to_string(settings.activations.timing)},
+        {"symmetric", options.symmetric},
+        {"range", options.range},
+        {"p", options.p},
+        {"group_size", options.group_size},
+        {"calibration", {{"file", options.calibration}, {"windows", j.calibration.size()}}},
+        {"evaluation",
+         {{"file", options.evaluation},
+          {"windows", j.evaluation.size()},
+          {"tokens", n_predictions(j.evaluation)}}},
+        {"nll", {{"float", r.original}, {"merged", r.merged}, {"rtn", r.rtn}, {"quantized", r.quantized}}},
+        {"perplexity",
+         {{"float", std::exp(r.original)},
+          {"merged", std::exp(r.merged)},
+          {"rtn", std::exp(r.rtn)},
+          {"quantized", std::exp(r.quantized)}}},
+        {"won_back", won_back},
+        {"condition", r.condition},
+        {"remarks", r.remarks}};
+    if (r.stored) {
+        numbers["nll"]["stored"] = *r.stored;
+        numbers["storage"] = {{"values", r.storage.values}, {"subnormal", r.storage.subnormal}};
+        numbers["out"] = options.out;
+    }
+    numbers["seconds"] = seconds;
+    numbers["peak_rss_bytes"] = peak_rss_bytes();
+
+    if (j.out) j.out->commit();
+    for (auto const& remark : r.remarks) say(remark);
+    if (!options.output.owns_stdout()) {
+        std::cout << path.filename().string() << ", weights-activations-KV " << options.bits << ", "
+                  << options.coverage << ", " << (options.dynamic ? "dynamic" : "static") << ", "
+                  << (options.range == "lp" ? "L" + std::to_string(options.p) + " ranges" : "min-max ranges")
+                  << ", " << n_predictions(j.evaluation) << " tokens\n";
+        table rows({"", "NLL", "perplexity", "rtn's loss won back"});
+        auto const add = [&](std::string const& name, double x, std::string const& share) {
+            rows.add({name, formatted("%.4f", x), formatted("%.3f", std::exp(x)), share});
+        };
+        add("float", r.original, "");
+        add("merged by " + options.recipe, r.merged, "");
+        if (r.stored) add("merged, as stored", *r.stored, "");
+        add("rtn " + options.bits, r.rtn, "0 %");
+        if (options.recipe != "rtn")
+            add(options.recipe + " " + options.bits, r.quantized, formatted("%.1f %%", 100 * won_back));
+        rows.print();
+        std::cout << formatted("%.1f", seconds) << " s, peak memory "
+                  << formatted("%.0f", static_cast<double>(peak_rss_bytes()) / 1e6) << " MB";
+        if (!options.out.empty())
+            std::cout << "; wrote " << options.out << "/merged and " << options.out << "/quantized";
+        std::cout << '\n';
+    }
+    options.output.write(numbers);
+    bool const finite = std::isfinite(r.original) && std::isfinite(r.merged) && std::isfinite(r.rtn) &&
+                        std::isfinite(r.quantized);
+    return finite ? done : check_failed;
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, chosen_command& chosen) {
+    auto const options = std::make_shared<quantize_options>();
+    CLI::App* const command = app.add_subcommand(
+        "quantize",
+        "Find transforms by a recipe, merge them, quantise, and tell what each step did to the likelihood of "
+        "a text.\n\n"
+        "  commutant quantize                                  the bundled model and its texts\n"
+        "  commutant quantize MODEL --bits 4-8-4 --calib a.txt --eval b.txt --out DIR\n\n"
+        "--out writes DIR/merged, a plain Hugging Face folder with the same function, and DIR/quantized, "
+        "integer codes\n"
+        "that `commutant eval` reads back.");
+    command->add_option("MODEL", options->model, "Hugging Face folder or llama2.c .bin");
+    command
+        ->add_option("--recipe", options->recipe,
+                     "rtn: nothing is transformed. hadamard: randomised Hadamard matrices. random: random "
+                     "transforms at\n"
+                     "all six sites, to see that only quantisation costs anything")
+        ->check(CLI::IsMember(recipe_names()))
+        ->capture_default_str();
+    command
+        ->add_option("--bits", options->bits,
+                     "weights-activations-KV cache, each 2 to 8, or 16 for floating point")
+        ->capture_default_str();
+    command
+        ->add_option(
+            "--coverage", options->coverage,
+            "linears_kv: inputs of all linears and the KV cache. plus_bmm: also queries and attention\n"
+            "probabilities. all_but_residual: every tensor but the residual stream")
+        ->check(CLI::IsMember({"linears_kv", "plus_bmm", "all_but_residual"}))
+        ->capture_default_str();
+    bool is_static = false;
+    auto* const static_flag = command->add_flag("--static", is_static,
+                                                "one grid per tensor, set on the calibration text (default)");
+    command->add_flag("--dynamic", options->dynamic, "one grid per token, from the token itself")
+        ->excludes(static_flag);
+    command->add_flag("--symmetric", options->symmetric, "symmetric grids for activations and KV cache");
+    command
+        ->add_option("--range", options->range,
+                     "lp: the grid of least L_p error. minmax: the grid that clips nothing")
+        ->check(CLI::IsMember({"lp", "minmax"}))
+        ->capture_default_str();
+    command->add_option("--p", options->p, "norm of --range lp")
+        ->check(CLI::Range(1, 8))
+        ->capture_default_str();
+    command->add_option("--group-size", options->group_size,
+                        "input features of a weight that share a scale; default: a whole row");
+    command->add_option("--calib", options->calibration,
+                        "text or token file (*.safetensors) that ranges are set on");
+    command->add_option("--calib-windows", options->max_calibration_windows, "windows of it to use")
+        ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 24))
+        ->capture_default_str();
+    command->add_option("--eval", options->evaluation,
+                        "text or token file (*.safetensors) that the table is about");
+    command->add_option("--windows", options->max_windows, "windows of it to use; default: all");
+    command->add_option("--out", options->out, "folder to write; it must not exist");
+    command->add_option("--dtype", options->dtype, "storage type of DIR/merged; default: that of MODEL")
+        ->check(CLI::IsMember({"float32", "float16", "bfloat16"}));
+    command->add_option("--seed", options->seed, "of the recipe's random signs and transforms")
+        ->capture_default_str();
+    command
+        ->add_option("--max-condition", options->max_condition,
+                     "refuse transforms with a larger condition number")
+        ->capture_default_str();
+    options->windows.add_to(*command);
+    options->output.add_to(*command);
+    command->callback([options, &chosen] { chosen = [options] { return run_quantize(*options); }; });
+}
+
+}  // namespace program
