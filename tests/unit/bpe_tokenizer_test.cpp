@@ -124,6 +124,21 @@ TEST_CASE("bpe_tokenizer: the steps in front of the merges follow the file", "[i
     CHECK(with("post_processor", "null").prefix().empty());
 }
 
+TEST_CASE("bpe_tokenizer: an added token is looked for before or after normalisation, as it says", "[io]") {
+    auto const with_token = [](char const* content, bool normalized) {
+        return tiny([&](json& file) {
+            file["normalizer"]["type"] = "NFC";
+            file["added_tokens"].push_back({{"id", 303}, {"content", content}, {"normalized", normalized}});
+        });
+    };
+    char const* const composed = "\xc3\xa9";
+    char const* const decomposed = "e\xcc\x81";
+    CHECK(with_token(composed, true).encode(decomposed) == ids{303});
+    CHECK(with_token(composed, false).encode(decomposed) == ids{0xc3, 0xa9});
+    CHECK(with_token(decomposed, false).encode(decomposed) == ids{303});
+    CHECK(with_token(decomposed, true).encode(decomposed) == ids{0xc3, 0xa9});
+}
+
 TEST_CASE("bpe_tokenizer: a text that is not UTF-8 is refused", "[io][refuse]") {
     CHECK_THAT(refusal([] { static_cast<void>(tiny().encode("abc\xff")); }),
                Contains("text: is not UTF-8 at byte 3"));

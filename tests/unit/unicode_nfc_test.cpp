@@ -83,8 +83,9 @@ TEST_CASE("unicode: normal form C composes, reorders, and leaves exclusions apar
     CHECK(nfc(U"\u1e9b\u0323") == utf8(U"\u1e9b\u0323"));   // Unicode Standard Annex 15, figure 6
     CHECK(nfc(U"a\u0307\u0323") == utf8(U"\u1ea1\u0307"));  // the dot below goes first, and composes
     CHECK(nfc(U"a\u0323\u0323\u0307") == utf8(U"\u1ea1\u0323\u0307"));  // the same class blocks
-    CHECK(nfc(U"\u0958") == utf8(U"\u0915\u093c"));                     // a composition exclusion
-    CHECK(nfc(U"\u0344") == utf8(U"\u0308\u0301"));                     // marks alone do not compose
+    CHECK(nfc(U"a\u033d\u0301") == utf8(U"a\u033d\u0301"));  // even where the second mark would compose
+    CHECK(nfc(U"\u0958") == utf8(U"\u0915\u093c"));          // a composition exclusion
+    CHECK(nfc(U"\u0344") == utf8(U"\u0308\u0301"));          // marks alone do not compose
     CHECK(nfc(U"\u1112\u1161\u11ab\u1100\u1173\u11af") == utf8(U"\ud55c\uae00"));  // Hangul
     CHECK(nfc(U"\uac00\u11a8") == utf8(U"\uac01"));
     CHECK(nfc(U"\uac01\u11a8") == utf8(U"\uac01\u11a8"));
