@@ -131,12 +131,12 @@ TEST_CASE("bpe_tokenizer: an added token is looked for before or after normalisa
             file["added_tokens"].push_back({{"id", 303}, {"content", content}, {"normalized", normalized}});
         });
     };
-    char const* const composed = "\xc3\xa9";
-    char const* const decomposed = "e\xcc\x81";
+    char const* const composed = "\xe1\xba\xa1";
+    char const* const decomposed = "a\xcc\xa3";
     CHECK(with_token(composed, true).encode(decomposed) == ids{303});
-    CHECK(with_token(composed, false).encode(decomposed) == ids{0xc3, 0xa9});
+    CHECK(with_token(composed, false).encode(decomposed) == ids{0xe1, 0xba, 0xa1});
     CHECK(with_token(decomposed, false).encode(decomposed) == ids{303});
-    CHECK(with_token(decomposed, true).encode(decomposed) == ids{0xc3, 0xa9});
+    CHECK(with_token(decomposed, true).encode(decomposed) == ids{0xe1, 0xba, 0xa1});
 }
 
 TEST_CASE("bpe_tokenizer: a text that is not UTF-8 is refused", "[io][refuse]") {

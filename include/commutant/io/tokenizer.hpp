@@ -129,8 +129,7 @@ private:
         if (!json.is_object()) return std::nullopt;
         if (auto const token = json.find(key); token != json.end() && !token->is_null()) {
             nlohmann::json const* content = &*token;
-            if (token->is_object())
-                content = token->contains("content") ? &*token->find("content") : nullptr;
+            if (token->is_object()) content = token->contains("content") ? &*token->find("content") : nullptr;
             if (content == nullptr || !content->is_string())
                 throw input_error(where, key + " is " + token->dump() + ", expected a token");
             auto const id = std::get<bpe_tokenizer>(kind_).find_added(content->get_ref<std::string const&>());
