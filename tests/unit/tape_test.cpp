@@ -139,6 +139,13 @@ TEST_CASE("tape: later writes hide earlier ones, whatever has been read between 
               set_columns(z, {6, 2, 1}, elementwise_product(beside, columns(z, {3, 2, 1})));
               return z;
           }) < gradient_tolerance);
+    // Rows read across the edge of a piece.
+    CHECK(gradient_deviation(values_of({{5, 2}, {2, 2}}), [](auto const& p) {
+              auto y = p[0];
+              set_row_block(y, 1, p[1]);
+              auto const across = row_block(y, 2, 2);
+              return elementwise_product(across, row_block(y, 0, 2));
+          }) < gradient_tolerance);
     // The same over zeros, which have no gradient of their own.
     CHECK(gradient_deviation(values_of({{2, 4}, {2, 3}}), [](auto const& p) {
               std::decay_t<decltype(p[0])> y(2, 6);
