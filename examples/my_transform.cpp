@@ -4,7 +4,7 @@
 // Your own transform: a type with nothing but its block formula. The library derives its inverse, its partner on the
 // queries and its merge, proves its lemmas for all parameter values, and runs a whole decoder block before and after
 // the merge in exact arithmetic. The wrong sibling below it is refuted: with -DSHOW_REFUSAL the compiler names what is
-// left over, residual<term<2, feature<0>, sine<0>, parameter<0>, parameter<2>>, ...>.
+// left over, residual<term<4, feature<0>, sine<0>, parameter<0>, parameter<2>>>.
 
 #include <cstdio>
 
