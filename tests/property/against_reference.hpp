@@ -18,8 +18,8 @@
 
 #include "reference/reference_model.hpp"
 
-// A merged model against a judge that shares no code with the library: the reference runs the weights as they were
-// before the merge.
+// A merged model against a judge that shares no code with the library: the reference runs the weights as they
+// were before the merge.
 
 namespace against_reference {
 

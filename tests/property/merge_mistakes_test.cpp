@@ -17,8 +17,9 @@
 namespace cm = commutant;
 using namespace against_reference;
 
-// The mistakes that tests/static/proofs/mistakes refutes, in numbers: how far off the logits of a small random decoder
-// are when one is made. Far above rounding, so a property test that lets one pass has too wide a tolerance.
+// The mistakes that tests/static/proofs/mistakes refutes, in numbers: how far off the logits of a small
+// random decoder are when one is made. Far above rounding, so a property test that lets one pass has too wide
+// a tolerance.
 
 namespace {
 

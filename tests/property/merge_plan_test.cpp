@@ -12,8 +12,8 @@
 namespace cm = commutant;
 using namespace against_reference;
 
-// Each transform of FPTQuant alone and all six, with random parameters, merged into random decoders of every shape that
-// changes what the merge does.
+// Each transform of FPTQuant alone and all six, with random parameters, merged into random decoders of every
+// shape that changes what the merge does.
 
 namespace {
 
@@ -91,7 +91,8 @@ TEMPLATE_TEST_CASE("merge: a random decoder computes the same function after the
         double const condition = largest_condition(transforms, c);
         CAPTURE(condition);
         CHECK(relative_deviation(expected, logits_in_steps(merged, tokens)) <= float64_tolerance * condition);
-        // What has merged completely is a model like any other; what scales its residual the reference can do too.
+        // What has merged completely is a model like any other; what scales its residual the reference can do
+        // too.
         if (!merged.online.down_input) {
             auto const mode = merged.online.token_scale ? reference::residual_mode::scaled
                                                         : reference::residual_mode::pre_norm;

@@ -16,8 +16,8 @@
 
 namespace cm = commutant;
 
-// The two readings of the matrix vocabulary, run side by side: matrix<double>, which constant expressions use and whose
-// words are checked by hand in tests/static/core, and eigen_matrix<T>, which programs use.
+// The two readings of the matrix vocabulary, run side by side: matrix<double>, which constant expressions use
+// and whose words are checked by hand in tests/static/core, and eigen_matrix<T>, which programs use.
 
 namespace {
 
@@ -37,7 +37,8 @@ template <class T> both<T> random_matrix(std::size_t rows, std::size_t cols, cm:
     return r;
 }
 
-/// Largest difference that rounding may make: each element comes from at most `terms` roundings of numbers below `size`.
+/// Largest difference that rounding may make: each element comes from at most `terms` roundings of numbers
+/// below `size`.
 template <class T> double rounding(std::size_t terms, double size) {
     return static_cast<double>(terms + 2) * static_cast<double>(std::numeric_limits<T>::epsilon()) * size;
 }

@@ -14,7 +14,8 @@
 #include <commutant/transforms/kind.hpp>
 #include <commutant/transforms/value.hpp>
 
-// What every transform owes, whatever its kind, checked on its matrix: the rows that it makes of the identity's.
+// What every transform owes, whatever its kind, checked on its matrix: the rows that it makes of the
+// identity's.
 
 namespace transform_laws {
 
@@ -59,8 +60,8 @@ template <class M, class Transform> void require_laws(Transform const& t) {
     CAPTURE(n, size.largest, size.condition());
     REQUIRE(size.least > 0);
 
-    // Rounding of n products: numbers up to |A|, or up to |A^-1| where an inverse was computed, which loses the condition
-    // number; 8 for the few operations on top.
+    // Rounding of n products: numbers up to |A|, or up to |A^-1| where an inverse was computed, which loses
+    // the condition number; 8 for the few operations on top.
     double const forward = 8 * eps * terms * std::max(1.0, size.largest);
     double const backward = 8 * eps * terms * size.condition() * std::max(1.0, 1 / size.least);
     double const round_trip = 8 * eps * terms * size.condition() * size.condition();
@@ -69,6 +70,10 @@ template <class M, class Transform> void require_laws(Transform const& t) {
     CHECK(largest_difference(matrix_of<M>(transpose(t)), transpose(a)) <= forward);
     CHECK(largest_difference(matrix_of<M>(inverse(t)), inverse(a)) <= backward);
     CHECK(largest_difference(matrix_of<M>(cm::inverse_transpose(t)), transpose(inverse(a))) <= backward);
+    // In any order, and twice is not at all.
+    CHECK(largest_difference(matrix_of<M>(inverse(transpose(t))), transpose(inverse(a))) <= backward);
+    CHECK(largest_difference(matrix_of<M>(transpose(transpose(t))), a) <= forward);
+    CHECK(largest_difference(matrix_of<M>(inverse(inverse(t))), a) <= round_trip);
 
     CHECK(largest_difference(apply(inverse(t), apply(t, x)), x) <= round_trip);
     CHECK(largest_difference(apply(t, apply(inverse(t), x)), x) <= round_trip);

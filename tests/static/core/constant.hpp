@@ -4,7 +4,8 @@
 
 #include <type_traits>
 
-/// Whether F() can be worked out while compiling. False where it throws: how refusals are shown inside static_assert.
+/// Whether F() can be worked out while compiling. False where it throws: how refusals are shown inside
+/// static_assert.
 ///
 /// Model     [] { return 1 / 2; }.  Non-model  [] { return 1 / 0; }
 template <auto F> concept constant = requires {

@@ -10,8 +10,8 @@
 namespace cm = commutant;
 using cm::prime_field;
 
-// What rsqrt, softmax and SiLU are known to do in exact arithmetic, and what they must not be: each false statement
-// below, were it true, would let a wrong merge pass.
+// What rsqrt, softmax and SiLU are known to do in exact arithmetic, and what they must not be: each false
+// statement below, were it true, would let a wrong merge pass.
 
 namespace {
 
@@ -29,7 +29,8 @@ constexpr bool is_square(prime_field a) { return power(a, (prime_field::modulus 
 
 using F = prime_field;
 
-// 1 / sqrt is multiplicative, what it returns is a square, and squares pass out of it. Other elements change the sign.
+// 1 / sqrt is multiplicative, what it returns is a square, and squares pass out of it. Other elements change
+// the sign.
 static_assert(holds([](F a, F b) { return rsqrt(a * b) == rsqrt(a) * rsqrt(b); }));
 static_assert(holds([](F a, F) { return is_square(rsqrt(a)); }));
 static_assert(holds([](F a, F) { return rsqrt(a * a) * rsqrt(a * a) * a * a == F(1); }));

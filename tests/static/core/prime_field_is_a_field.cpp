@@ -61,7 +61,8 @@ static_assert(constant<[] { return reciprocal(F(1)); }>);
 static_assert(!constant<[] { return reciprocal(F(0)); }>);
 static_assert(!constant<[] { return F(1) / F(0); }>);
 
-/// A vector longer than one run of products without a reduction, every element -1 so that each product is the largest.
+/// A vector longer than one run of products without a reduction, every element -1 so that each product is the
+/// largest.
 template <std::size_t N>
 consteval bool dot_of_largest_elements_is(int sum, std::size_t n, std::size_t stride) {
     std::array<F, N> a{};

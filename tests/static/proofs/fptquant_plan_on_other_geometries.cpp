@@ -7,7 +7,8 @@
 
 namespace cm = commutant;
 
-// Geometries beside the smallest generic one: each gives an index or a branch of the merge something else to do.
+// Geometries beside the smallest generic one: each gives an index or a branch of the merge something else to
+// do.
 template <std::size_t NLayers, std::size_t NKvHeads, bool TiedHead> struct small_llama {
     static constexpr cm::model_config geometry = [] {
         cm::model_config c = cm::families::mistral::geometry;

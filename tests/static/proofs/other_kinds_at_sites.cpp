@@ -7,7 +7,8 @@ using cm::families::llama;
 
 // What a site's law admits beyond the kind that FPTQuant puts there, and what it does not.
 
-// Between up_proj and down_proj: a permutation moves gate_proj's rows with up_proj's. Nothing that mixes channels.
+// Between up_proj and down_proj: a permutation moves gate_proj's rows with up_proj's. Nothing that mixes
+// channels.
 static_assert(cm::preserves_function<llama, single::up_down<cm::permutation>>);
 static_assert(!cm::preserves_function<llama, single::up_down<cm::dense>>);
 static_assert(!cm::preserves_function<llama, single::up_down<cm::orthogonal>>);

@@ -5,8 +5,8 @@
 namespace cm = commutant;
 using cm::families::llama;
 
-// A rotation of the stream passes RMSNorm only where the gain has moved into the linears behind, before the rotation
-// is merged into them.
+// A rotation of the stream passes RMSNorm only where the gain has moved into the linears behind, before the
+// rotation is merged into them.
 
 enum class gains { folded, attention_left, ffn_left, final_left, folded_after, folded_and_left };
 

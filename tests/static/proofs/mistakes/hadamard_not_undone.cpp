@@ -36,8 +36,8 @@ static_assert(!is_unchanged_with_blocks_of({.online = 4, .merged = 0}));
 static_assert(!is_unchanged_with_blocks_of({.online = 0, .merged = 4}));
 static_assert(!is_unchanged_with_blocks_of({.online = 4, .merged = 2}));
 
-// Paley's matrix of order 12 is not symmetric: its inverse is its transpose, not itself. Here it is left without the
-// factor 1 / sqrt(12), which the field does not have; the merge has 1 / 12 instead.
+// Paley's matrix of order 12 is not symmetric: its inverse is its transpose, not itself. Here it is left
+// without the factor 1 / sqrt(12), which the field does not have; the merge has 1 / 12 instead.
 struct paley_twelve {
     cm::hadamard_side side = cm::hadamard_side::plain;
     cm::prime_field factor = 1;

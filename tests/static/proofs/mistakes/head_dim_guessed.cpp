@@ -7,8 +7,8 @@
 
 namespace cm = commutant;
 
-// head_dim is read from the checkpoint. Worked out as model_dim / n_heads it can be another number, and the merge goes
-// through without a complaint when the sizes happen to divide.
+// head_dim is read from the checkpoint. Worked out as model_dim / n_heads it can be another number, and the
+// merge goes through without a complaint when the sizes happen to divide.
 
 struct wide_heads {
     static constexpr cm::model_config geometry = [] {

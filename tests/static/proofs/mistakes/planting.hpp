@@ -9,8 +9,8 @@
 #include <commutant/recipes/fptquant.hpp>
 #include <commutant/transforms/permutation.hpp>
 
-// What the planted mistakes share. Each file of this folder writes one merge with the choice that can go wrong left
-// open, proves it with the right choice, and refutes it with the wrong ones.
+// What the planted mistakes share. Each file of this folder writes one merge with the choice that can go
+// wrong left open, proves it with the right choice, and refutes it with the wrong ones.
 
 namespace mistakes {
 

@@ -8,8 +8,8 @@ namespace cm = commutant;
 using cm::families::qwen2;
 using cm::families::qwen3;
 
-// RMSNorm between projection and RoPE stops scaled rotations. What is left is one scale for each RoPE pair, in the gains
-// of the two norms, which all heads share.
+// RMSNorm between projection and RoPE stops scaled rotations. What is left is one scale for each RoPE pair,
+// in the gains of the two norms, which all heads share.
 
 using scaled_rotation_alone = cm::plan<cm::at<cm::sites::query_key, cm::scaled_rotation>>;
 static_assert(cm::preserves_function<qwen2, scaled_rotation_alone>);

@@ -5,7 +5,8 @@
 namespace cm = commutant;
 using cm::families::llama;
 
-// T_r is one orthogonal matrix on everything that writes to the stream, its inverse on everything that reads it.
+// T_r is one orthogonal matrix on everything that writes to the stream, its inverse on everything that reads
+// it.
 
 struct merged_into {
     bool embedding = true, attention_output = true, mlp_output = true, queries = true, gate = true,

@@ -9,7 +9,8 @@
 namespace cm = commutant;
 using cm::field_matrix;
 
-// S_n carries the normalised stream: its norm adds eps S^2, and what a sub-block returns is scaled by S, bias and all.
+// S_n carries the normalised stream: its norm adds eps S^2, and what a sub-block returns is scaled by S, bias
+// and all.
 
 // eps.
 

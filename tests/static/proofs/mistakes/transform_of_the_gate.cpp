@@ -5,8 +5,8 @@
 namespace cm = commutant;
 using cm::families::llama;
 
-// The gate product is linear in up alone. A scale goes through up_proj, never through gate_proj; a permutation moves
-// both; a matrix that mixes channels passes neither way.
+// The gate product is linear in up alone. A scale goes through up_proj, never through gate_proj; a
+// permutation moves both; a matrix that mixes channels passes neither way.
 
 struct places {
     bool gate, up, down;

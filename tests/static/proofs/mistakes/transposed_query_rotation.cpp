@@ -6,7 +6,8 @@
 
 namespace cm = commutant;
 
-// Keys are multiplied by s R(phi). Their partner on the queries is (1/s) R(phi): the inverse scale, the same rotation.
+// Keys are multiplied by s R(phi). Their partner on the queries is (1/s) R(phi): the inverse scale, the same
+// rotation.
 
 enum class query_takes { inverse_transpose, inverse, transpose, same, nothing };
 
@@ -39,8 +40,8 @@ template <class Family> consteval bool is_unchanged_when(query_takes choice) {
 using cm::families::mistral;
 using cm::families::qwen2;
 
-// RoPE on neighbouring features; like Mistral's, on all of them: what fails is the rotation, not the matrix on the
-// features without position.
+// RoPE on neighbouring features; like Mistral's, on all of them: what fails is the rotation, not the matrix
+// on the features without position.
 struct interleaved {
     static constexpr cm::model_config geometry = [] {
         cm::model_config c = mistral::geometry;
