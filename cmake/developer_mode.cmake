@@ -25,5 +25,5 @@ target_compile_options(commutant_warnings INTERFACE -Wall -Wextra -Wpedantic -Ws
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     # GCC bug 105651: std::string + "x" is told that its memcpy overlaps.
     # GCC bug 105593: so are GCC's own AVX-512 intrinsics that they read a variable before it is set.
-    target_compile_options(commutant_warnings INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+    target_compile_options(commutant_warnings INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
