@@ -38,6 +38,8 @@ template <class A, class B> [[nodiscard]] constexpr std::size_t dim(direct_sum<A
 }
 
 template <class A, class B, class M> [[nodiscard]] constexpr M apply(direct_sum<A, B> const& t, M const& x) {
+    detail::require(x.cols() == dim(t),
+                    "apply: the matrix must have as many columns as the transform has features");
     slice const first{0, dim(t.first)}, second{dim(t.first), dim(t.second)};
     M y(x.rows(), x.cols());
     set_columns(y, first, apply(t.first, columns(x, first)));

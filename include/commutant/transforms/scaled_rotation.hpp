@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <stdexcept>
+#include <string>
 
 #include <commutant/transforms/pairwise.hpp>
 
@@ -38,9 +39,13 @@ struct scaled_rotation {
                         "scaled_rotation: give one scale and one angle for each rotated pair of the head");
         M a(1, scale.size()), b(1, scale.size());
         for (std::size_t i = 0; i < scale.size(); ++i) {
-            if (scale[i] == T(0) || !std::isfinite(scale[i]) || !std::isfinite(angle[i]))
-                throw std::domain_error(
-                    "scaled_rotation: a scale is zero or not finite, expected finite non-zero scales");
+            if (scale[i] == T(0) || !std::isfinite(scale[i]))
+                throw std::domain_error("scaled_rotation: the scale of pair " + std::to_string(i) + " is " +
+                                        std::to_string(scale[i]) +
+                                        ", expected a finite number other than zero");
+            if (!std::isfinite(angle[i]))
+                throw std::domain_error("scaled_rotation: the angle of pair " + std::to_string(i) + " is " +
+                                        std::to_string(angle[i]) + ", expected a finite number of radians");
             a(0, i) = scale[i] * std::cos(angle[i]);
             b(0, i) = scale[i] * std::sin(angle[i]);
         }
