@@ -17,6 +17,7 @@
 #include "output.hpp"
 #include "plans.hpp"
 #include "reference_logits.hpp"
+#include "runs.hpp"
 
 namespace program {
 namespace {
@@ -46,10 +47,9 @@ struct subject {
 
 /// Largest deviation of a model's logits over all windows, relative to the largest logit of each.
 template <class M> double deviation_of(cm::decoder<M> const& m, subject const& s) {
-    cm::runner<M> const run = cm::windows_runner(m, s.windows);
     double largest = 0;
     for (std::size_t i = 0; i < s.windows.size(); ++i) {
-        double const d = relative_deviation(run.logits(s.windows[i]), s.logits[i]);
+        double const d = relative_deviation(window_logits(m, s.windows[i]), s.logits[i]);
         if (!(d <= largest)) largest = d;
     }
     return largest;
@@ -100,10 +100,7 @@ int run_check(check_options const& options) {
     s.windows = options.text.empty() ? random_windows(config, reader.length(), options.seed)
                                      : reader.read(options.text, options.max_windows, false);
     s.model = cm::load_decoder<float64>(source);
-    {
-        cm::runner<float64> const run = cm::windows_runner(s.model, s.windows);
-        for (auto const& window : s.windows) s.logits.push_back(run.logits(window));
-    }
+    for (auto const& window : s.windows) s.logits.push_back(window_logits(s.model, window));
     check_result const r = compare(s, options);
 
     bool passed =
@@ -113,7 +110,7 @@ int run_check(check_options const& options) {
     json numbers{{"model", path.string()},
                  {"plan", options.plan},
                  {"seed", options.seed},
-                 {"tokens", n_predictions(s.windows) + s.windows.size()},
+                 {"tokens", cm::n_predictions(s.windows) + s.windows.size()},
                  {"condition", r.condition},
                  {"max_relative_logit_deviation",
                   {{"float64", r.float64_deviation}, {"float32", r.float32_deviation}}},
@@ -128,21 +125,20 @@ int run_check(check_options const& options) {
     add("merged, float32", r.float32_deviation, max_float32_deviation);
     if (reference) {
         cm::decoder<float32> const model = cm::converted<float32>(s.model);
-        double const d =
-            reference_deviation(cm::runner<float32>(model, reference->tokens.size()), *reference);
+        double const d = relative_deviation(window_logits(model, reference->tokens), reference->logits);
         numbers["reference_logit_deviation"] = d;
         add("unmerged against reference.safetensors", d, max_reference_deviation);
         passed = passed && d <= max_reference_deviation;
     }
     numbers["passed"] = passed;
     rows.add({"merged and rounded to " + storage, formatted("%.2e", r.storage_deviation), "-", ""});
+    options.output.prepare(numbers).commit();
     if (!options.output.owns_stdout()) {
         std::cout << "plan " << options.plan << ", seed " << options.seed << ", condition "
                   << formatted("%.3g", r.condition) << '\n';
         rows.print();
     }
     for (auto const& remark : r.remarks) say(remark);
-    options.output.write(numbers);
     return passed ? done : check_failed;
 }
 

@@ -9,13 +9,13 @@
 #include <memory>
 
 #include <commutant/model/named_tensors.hpp>
-#include <commutant/readings/eigen_matrix.hpp>
 #include <commutant/recipes/quantized_folder.hpp>
 
 #include "command.hpp"
 #include "input.hpp"
 #include "output.hpp"
 #include "reference_logits.hpp"
+#include "runs.hpp"
 
 namespace program {
 namespace {
@@ -60,17 +60,15 @@ template <class M>
 eval_result evaluate(eval_model const& subject, cm::token_sequences const& windows,
                      std::optional<reference_logits> const& reference) {
     eval_result r;
-    progress_bar bar("eval");
     if (!subject.source) {
-        auto const model = cm::read_quantized_folder<M>(subject.path);
-        r.likelihood = cm::windows_likelihood(model, windows, std::ref(bar));
+        r.likelihood = labelled_likelihood("eval", cm::read_quantized_folder<M>(subject.path), windows);
         return r;
     }
     auto const model = cm::load_decoder<M>(*subject.source);
     if (reference)
         r.reference_deviation =
-            reference_deviation(cm::runner<M>(model, reference->tokens.size()), *reference);
-    if (!windows.empty()) r.likelihood = cm::windows_likelihood(model, windows, std::ref(bar));
+            relative_deviation(window_logits(model, reference->tokens), reference->logits);
+    if (!windows.empty()) r.likelihood = labelled_likelihood("eval", model, windows);
     return r;
 }
 
@@ -95,8 +93,8 @@ int run_eval(eval_options const& options) {
     if (!input.empty()) windows = reader.read(input, options.max_windows, false);
 
     bool const wide = options.dtype == "float64";
-    eval_result const r = wide ? evaluate<cm::eigen_matrix<double>>(subject, windows, reference)
-                               : evaluate<cm::eigen_matrix<float>>(subject, windows, reference);
+    eval_result const r = wide ? evaluate<float64>(subject, windows, reference)
+                               : evaluate<float32>(subject, windows, reference);
 
     double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     json numbers{{"model", path.string()}, {"dtype", options.dtype}};
@@ -126,8 +124,8 @@ int run_eval(eval_options const& options) {
     }
     numbers["seconds"] = seconds;
     rows.add({"seconds", formatted("%.2f", seconds)});
+    options.output.prepare(numbers).commit();
     if (!options.output.owns_stdout()) rows.print();
-    options.output.write(numbers);
     return code;
 }
 

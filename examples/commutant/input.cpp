@@ -105,15 +105,9 @@ cm::token_sequences window_reader::read(fs::path const& path, std::size_t max_wi
             windows = cm::io::packed_windows(documents, length_, *tok.bos(), tok.eos(), encode, max_windows);
     }
     if (max_windows != 0 && windows.size() > max_windows) windows.resize(max_windows);
-    if (n_predictions(windows) == 0)
+    if (cm::n_predictions(windows) == 0)
         throw cm::io::input_error(path.string(), "yields no tokens, expected at least one behind BOS");
     return windows;
-}
-
-std::size_t n_predictions(cm::token_sequences const& windows) {
-    std::size_t n = 0;
-    for (auto const& w : windows) n += w.empty() ? 0 : w.size() - 1;
-    return n;
 }
 
 }  // namespace program

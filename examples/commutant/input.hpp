@@ -10,7 +10,7 @@
 
 #include <commutant/io/checkpoint.hpp>
 #include <commutant/io/tokenizer.hpp>
-#include <commutant/recipes/calibration.hpp>
+#include <commutant/recipes/token_sequences.hpp>
 
 // Models, tokenisers and texts as the command line names them.
 
@@ -69,8 +69,5 @@ private:
     std::size_t length_;
     std::optional<cm::io::tokenizer> tokenizer_{};
 };
-
-/// Tokens behind BOS that windows hold, which is how many predictions they ask for.
-[[nodiscard]] std::size_t n_predictions(cm::token_sequences const& windows);
 
 }  // namespace program

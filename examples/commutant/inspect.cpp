@@ -10,7 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include <commutant/recipes/quantized_folder.hpp>
+#include <commutant/recipes/quantized_config.hpp>
 #include <commutant/transforms/hadamard_order.hpp>
 
 #include "command.hpp"
@@ -195,8 +195,8 @@ int run_inspect(inspect_options const& options) {
                                    {"at_inference", row.at_inference},
                                    {"exact", row.exact},
                                    {"reason", reason_against(row, config)}});
+    options.output.prepare(r).commit();
     if (!options.output.owns_stdout()) print(r);
-    options.output.write(r);
     return done;
 }
 

@@ -10,8 +10,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <commutant/io/atomic_file.hpp>
-
 namespace program {
 
 namespace io = commutant::io;
@@ -25,13 +23,22 @@ void json_output::require_writable() const {
     if (!path_.empty() && !owns_stdout()) io::atomic_file const probe(path_, io::existing::replace);
 }
 
-void json_output::write(json const& numbers) const {
-    if (path_.empty()) return;
+pending_json json_output::prepare(json const& numbers) const {
+    pending_json pending;
+    if (path_.empty()) return pending;
     std::string const text = numbers.dump(2) + "\n";
-    if (owns_stdout())
-        std::cout << text;
-    else
-        io::write_text(path_, text, io::existing::replace);
+    if (owns_stdout()) {
+        pending.to_stdout_ = text;
+    } else {
+        pending.file_.emplace(path_, io::existing::replace);
+        pending.file_->append(text);
+    }
+    return pending;
+}
+
+void pending_json::commit() {
+    if (file_) file_->commit();
+    std::cout << to_stdout_;
 }
 
 void say(std::string const& line) { std::cerr << line << '\n'; }

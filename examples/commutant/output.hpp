@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include <commutant/io/atomic_file.hpp>
 
 // What the program prints and writes: tables on stdout, messages and progress on stderr, numbers as JSON.
 
@@ -17,6 +20,18 @@ class App;
 namespace program {
 
 using json = nlohmann::ordered_json;
+
+/// Numbers on their way to a file, or to stdout.
+class pending_json {
+public:
+    /// Makes the file appear, or prints the text.
+    void commit();
+
+private:
+    friend class json_output;
+    std::optional<commutant::io::atomic_file> file_{};
+    std::string to_stdout_{};
+};
 
 /// The option --json FILE, and the numbers of a run.
 class json_output {
@@ -29,8 +44,8 @@ public:
     /// Refuses a file that cannot be written, before a long computation.
     void require_writable() const;
 
-    /// Writes the numbers, if asked to: the whole file or none of it.
-    void write(json const& numbers) const;
+    /// The numbers as a file that is complete but for its name: what can fail has been done before commit().
+    [[nodiscard]] pending_json prepare(json const& numbers) const;
 
 private:
     std::string path_{};

@@ -16,7 +16,6 @@ namespace program {
 namespace cm = commutant;
 
 using float64 = cm::eigen_matrix<double>;
-using float32 = cm::eigen_matrix<float>;
 
 /// Transforms of a recipe for one model, ready to be merged.
 struct prepared_plan {

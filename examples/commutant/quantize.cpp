@@ -6,6 +6,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -23,6 +24,7 @@
 #include "input.hpp"
 #include "output.hpp"
 #include "plans.hpp"
+#include "runs.hpp"
 
 namespace program {
 namespace {
@@ -32,6 +34,7 @@ struct quantize_options {
     std::string recipe = "hadamard";
     std::string bits = "4-4-4";
     std::string coverage = "linears_kv";
+    bool is_static = false;  ///< the default: read for the sake of contradicting --dynamic
     bool dynamic = false;
     bool symmetric = false;
     std::string range = "lp";
@@ -94,13 +97,7 @@ struct steps {
 };
 
 template <class Model> double nll(char const* label, Model const& model, job const& j) {
-    progress_bar bar(label);
-    return cm::windows_likelihood(model, j.evaluation, std::ref(bar)).per_token();
-}
-
-cm::quantized_decoder<float32> quantized(char const* label, cm::decoder<float32> model, job const& j) {
-    progress_bar bar(label);
-    return cm::quantize_decoder(std::move(model), j.calibration, j.settings, std::ref(bar));
+    return labelled_likelihood(label, model, j.evaluation).per_token();
 }
 
 void make_folder(fs::path const& path) {
@@ -127,7 +124,7 @@ steps run_recipe(job& j) {
     prepared_plan const plan = prepare_plan(options.recipe, model.config, options.seed);
     cm::decoder<float32> original = cm::converted<float32>(model);
     r.original = nll("float", original, j);
-    auto result = quantized("calibrating rtn", std::move(original), j);
+    auto result = labelled_quantized("calibrating rtn", std::move(original), j.calibration, j.settings);
     r.rtn = nll("rtn", result, j);
 
     // What merges is merged first: that much is a plain checkpoint. What stays online comes on top of it.
@@ -153,7 +150,7 @@ steps run_recipe(job& j) {
         auto merged = cm::converted<float32>(model);
         model = {};
         r.merged = nll("merged", merged, j);
-        result = quantized("calibrating", std::move(merged), j);
+        result = labelled_quantized("calibrating", std::move(merged), j.calibration, j.settings);
         r.quantized = nll("quantized", result, j);
     }
     if (j.out) {
@@ -196,9 +193,10 @@ int run_quantize(quantize_options options) {
     j.evaluation = reader.read(options.evaluation, options.max_windows, false);
     if (!options.out.empty()) {
         j.out.emplace(options.out);
-        if (auto const tokenizer = reader.tokenizer_path())
-            if (!source.is_folder() || !options.windows.tokenizer.empty())
-                j.copied_files.push_back(*tokenizer);
+        auto const tokenizer = reader.tokenizer_path();
+        auto& files = j.copied_files;
+        if (tokenizer && std::find(files.begin(), files.end(), *tokenizer) == files.end())
+            files.push_back(*tokenizer);
     }
 
     steps const r = run_recipe(j);
@@ -219,7 +217,7 @@ int run_quantize(quantize_options options) {
         {"evaluation",
          {{"file", options.evaluation},
           {"windows", j.evaluation.size()},
-          {"tokens", n_predictions(j.evaluation)}}},
+          {"tokens", cm::n_predictions(j.evaluation)}}},
         {"nll", {{"float", r.original}, {"merged", r.merged}, {"rtn", r.rtn}, {"quantized", r.quantized}}},
         {"perplexity",
          {{"float", std::exp(r.original)},
@@ -237,13 +235,15 @@ int run_quantize(quantize_options options) {
     numbers["seconds"] = seconds;
     numbers["peak_rss_bytes"] = peak_rss_bytes();
 
+    auto pending = options.output.prepare(numbers);
     if (j.out) j.out->commit();
+    pending.commit();
     for (auto const& remark : r.remarks) say(remark);
     if (!options.output.owns_stdout()) {
         std::cout << path.filename().string() << ", weights-activations-KV " << options.bits << ", "
                   << options.coverage << ", " << (options.dynamic ? "dynamic" : "static") << ", "
                   << (options.range == "lp" ? "L" + std::to_string(options.p) + " ranges" : "min-max ranges")
-                  << ", " << n_predictions(j.evaluation) << " tokens\n";
+                  << ", " << cm::n_predictions(j.evaluation) << " tokens\n";
         table rows({"", "NLL", "perplexity", "rtn's loss won back"});
         auto const add = [&](std::string const& name, double x, std::string const& share) {
             rows.add({name, formatted("%.4f", x), formatted("%.3f", std::exp(x)), share});
@@ -261,7 +261,6 @@ int run_quantize(quantize_options options) {
             std::cout << "; wrote " << options.out << "/merged and " << options.out << "/quantized";
         std::cout << '\n';
     }
-    options.output.write(numbers);
     bool const finite = std::isfinite(r.original) && std::isfinite(r.merged) && std::isfinite(r.rtn) &&
                         std::isfinite(r.quantized);
     return finite ? done : check_failed;
@@ -299,8 +298,7 @@ void add_quantize(CLI::App& app, chosen_command& chosen) {
             "probabilities. all_but_residual: every tensor but the residual stream")
         ->check(CLI::IsMember({"linears_kv", "plus_bmm", "all_but_residual"}))
         ->capture_default_str();
-    bool is_static = false;
-    auto* const static_flag = command->add_flag("--static", is_static,
+    auto* const static_flag = command->add_flag("--static", options->is_static,
                                                 "one grid per tensor, set on the calibration text (default)");
     command->add_flag("--dynamic", options->dynamic, "one grid per token, from the token itself")
         ->excludes(static_flag);

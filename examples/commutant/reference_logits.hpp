@@ -12,7 +12,6 @@
 
 #include <commutant/io/safetensors.hpp>
 #include <commutant/io/tokens.hpp>
-#include <commutant/model/inference.hpp>
 
 // Logits that another program computed, stored beside a model as reference.safetensors.
 
@@ -59,13 +58,6 @@ struct reference_logits {
                        std::vector<float>(window.length * vocab_size)};
     file.read("logits", std::span<float>(r.logits));
     return r;
-}
-
-/// How far a model's logits are from the reference.
-template <class M, class Decoder>
-[[nodiscard]] double reference_deviation(commutant::runner<M, Decoder> const& run,
-                                         reference_logits const& r) {
-    return relative_deviation(run.logits(r.tokens), r.logits);
 }
 
 }  // namespace program

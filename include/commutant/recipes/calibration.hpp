@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -13,18 +12,9 @@
 #include <commutant/model/inference.hpp>
 #include <commutant/quant/observer.hpp>
 #include <commutant/recipes/activation_grids.hpp>
+#include <commutant/recipes/token_sequences.hpp>
 
 namespace commutant {
-
-/// Windows of tokens, each beginning with BOS at position 0; they may differ in length.
-using token_sequences = std::vector<std::vector<int>>;
-
-/// Tokens of the longest window.
-[[nodiscard]] inline std::size_t longest_window(token_sequences const& windows) {
-    std::size_t longest = 0;
-    for (auto const& w : windows) longest = w.size() > longest ? w.size() : longest;
-    return longest;
-}
 
 /// A runner whose RoPE table reaches as far as the windows, within what the model has positions for.
 template <class M>
@@ -32,9 +22,6 @@ template <class M>
     std::size_t const longest = longest_window(windows);
     return runner<M>(m, longest < m.config.max_positions ? longest : m.config.max_positions);
 }
-
-/// Called after each window of a long computation with how many are done and how many there are.
-using progress_callback = std::function<void(std::size_t done, std::size_t total)>;
 
 /// A tap that observes the activations which want a static grid and changes none.
 ///

@@ -14,12 +14,11 @@
 #include <nlohmann/json.hpp>
 
 #include <commutant/io/decoder_tensors.hpp>
-#include <commutant/io/hf_config.hpp>
 #include <commutant/io/safetensors.hpp>
 #include <commutant/io/safetensors_writer.hpp>
 #include <commutant/model/named_tensors.hpp>
+#include <commutant/recipes/quantized_config.hpp>
 #include <commutant/recipes/quantized_decoder.hpp>
-#include <commutant/recipes/quantized_settings_json.hpp>
 
 namespace commutant {
 
@@ -31,9 +30,6 @@ namespace commutant {
 //                       (one column per slice; [1, 1] per tensor); everything else F32 under its usual name
 
 namespace detail {
-inline constexpr char const* quantized_prefix = "commutant_";
-inline constexpr int quantized_format = 1;
-
 /// Rows and columns of a weight's scales.
 [[nodiscard]] inline std::vector<std::size_t> scale_shape(weight_settings const& s, std::size_t rows,
                                                           std::size_t cols) {
@@ -118,52 +114,6 @@ void write_quantized_folder(std::filesystem::path const& directory, quantized_de
     io::write_text(directory / "config.json", quantized_config_text(q, merged_config));
 }
 
-/// Whether a path is a folder that write_quantized_folder wrote.
-[[nodiscard]] inline bool is_quantized_folder(std::filesystem::path const& path) {
-    auto const config_path = path / "config.json";
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(config_path, error)) return false;
-    auto const config =
-        io::parse_json(io::read_text(config_path, 16 * io::max_config_bytes), config_path.string(), 64);
-    return config.is_object() && config.contains("commutant");
-}
-
-/// config.json of a quantised folder, taken apart.
-struct quantized_config {
-    model_config model{};
-    quantization_settings settings{};
-    online_parts<> online{};
-    activation_grids grids{};
-};
-
-/// Reads config.json of a quantised folder.
-///
-/// Errors    io::input_error naming the key
-[[nodiscard]] inline quantized_config read_quantized_config(std::filesystem::path const& path) {
-    auto const config_path = path / "config.json";
-    std::string const where = config_path.string();
-    auto config = io::parse_json(io::read_text(config_path, 16 * io::max_config_bytes), where, 64);
-    if (!config.is_object() || !config.contains("commutant") || !config.at("commutant").is_object())
-        throw io::input_error(where, "has no object \"commutant\", expected a folder of a quantised model");
-    nlohmann::json const ours = config.at("commutant");
-    detail::config_object const object(ours, where + ", commutant");
-    if (object.required_size("format", 1000) != detail::quantized_format)
-        object.refuse("format is " + ours.at("format").dump() + ", expected " +
-                      std::to_string(detail::quantized_format));
-    auto const type = object.text("model_type");
-    if (!type || config.value("model_type", nlohmann::json()) != detail::quantized_prefix + *type)
-        object.refuse("model_type does not match that of the file, expected " +
-                      std::string(detail::quantized_prefix) + "... there and the rest of it here");
-    config["model_type"] = *type;
-    config.erase("commutant");
-    quantized_config r;
-    r.model = io::parse_hf_config(config.dump(), where);
-    r.settings = detail::settings_from_json(object);
-    r.online = detail::online_from_json(object, r.model);
-    r.grids = detail::grids_from_json(ours, object, r.model.n_layers, r.settings);
-    return r;
-}
-
 /// Reads a quantised decoder.
 ///
 /// Errors    io::input_error for a bad file: a tensor missing, too many, of another shape or type, a code outside the
@@ -200,7 +150,12 @@ template <class M>
     };
     auto const read_codes = [&](std::string const& name, std::vector<std::size_t> const& shape, M& w) {
         require(name, io::dtype::i8, shape);
-        auto const scales_shape = detail::scale_shape(settings, shape[0], shape[1]);
+        std::vector<std::size_t> scales_shape;
+        try {
+            scales_shape = detail::scale_shape(settings, shape[0], shape[1]);
+        } catch (std::invalid_argument const& error) {
+            refuse(name, std::string("does not fit the settings: ") + error.what());
+        }
         std::vector<float> scales(scales_shape[0] * scales_shape[1]);
         read_floats(name + "_scale", scales_shape, std::span<float>(scales));
         std::vector<std::int32_t> codes(w.size());

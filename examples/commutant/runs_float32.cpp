@@ -1,0 +1,16 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "runs_instances.hpp"
+
+namespace program {
+
+template float32 window_logits(cm::decoder<float32> const&, std::span<int const>);
+template cm::likelihood labelled_likelihood(char const*, cm::decoder<float32> const&,
+                                            cm::token_sequences const&);
+template cm::likelihood labelled_likelihood(char const*, cm::quantized_decoder<float32> const&,
+                                            cm::token_sequences const&);
+template cm::quantized_decoder<float32> labelled_quantized(char const*, cm::decoder<float32>,
+                                                           cm::token_sequences const&,
+                                                           cm::quantization_settings const&);
+
+}  // namespace program
