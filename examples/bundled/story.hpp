@@ -242,7 +242,7 @@ private:
         hiding const h = hidden_[i];
         hidden_.erase(hidden_.begin() + static_cast<std::ptrdiff_t>(i));
         say_words({name(1 - h.who), "looked for the", objects[h.object]});
-        say_words({"It was", places[h.place], "and it was", colours[h.colour]});
+        say_words({"It was", places[h.place]});
     }
 
     void meet_animals() {
@@ -270,8 +270,7 @@ private:
     void finish() {
         say_words({"In the evening", name(0), "and", name(1), "went home"});
         for (auto const& p : owned_) say_words({name(0), "still had", counted(p.count, things[p.thing])});
-        for (auto const& h : hidden_)
-            say_words({"The", colours[h.colour], objects[h.object], "was still", places[h.place]});
+        for (auto const& h : hidden_) say_words({"The", objects[h.object], "was still", places[h.place]});
         say_words({"They were", moods[pick(moods.size())]});
     }
 

@@ -10,26 +10,23 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <limits>
+#include <span>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
-#include <nlohmann/json.hpp>
-
-#include <commutant/io/atomic_directory.hpp>
-#include <commutant/io/atomic_file.hpp>
 #include <commutant/io/bpe_tokenizer.hpp>
-#include <commutant/io/checkpoint.hpp>
 #include <commutant/io/corpus.hpp>
-#include <commutant/io/safetensors_writer.hpp>
 #include <commutant/io/windows.hpp>
 #include <commutant/model/random_decoder.hpp>
 #include <commutant/optimize/cosine_schedule.hpp>
 
+#include "model_folder.hpp"
 #include "trainer.hpp"
 
 namespace cm = commutant;
@@ -37,12 +34,12 @@ namespace io = commutant::io;
 
 namespace {
 
-constexpr int bos = 1, eos = 2;
+using bundled::bos, bundled::eos;
 
 struct options {
     std::filesystem::path data;
     std::filesystem::path out;
-    std::size_t n_steps = 2500;
+    std::size_t n_steps = 4000;
     std::size_t batch = 8;  ///< windows
     std::size_t n_threads = 2;
     double learning_rate = 3e-3;
@@ -88,17 +85,16 @@ cm::decoder<bundled::running> initial_decoder(cm::model_config const& c, std::ui
 }
 
 /// Windows of BOS and whole stories, an EOS after each, cut at length tokens; a story that was cut opens the next window.
-std::vector<std::vector<int>> packed_windows(std::vector<std::vector<int>> const& stories,
-                                             std::size_t length) {
+std::vector<std::vector<int>> story_windows(std::span<std::string const> stories, std::size_t length,
+                                            io::bpe_tokenizer const& tokenizer) {
     std::vector<std::vector<int>> windows;
-    std::size_t i = 0;
-    while (i < stories.size()) {
+    for (std::size_t i = 0; i < stories.size();) {
         std::vector<int> window{bos};
         std::size_t const first = i;
         while (i < stories.size() && window.size() < length) {
-            window.insert(window.end(), stories[i].begin(), stories[i].end());
+            auto const ids = tokenizer.encode(stories[i++]);
+            window.insert(window.end(), ids.begin(), ids.end());
             window.push_back(eos);
-            ++i;
         }
         if (window.size() > length) {
             window.resize(length);
@@ -109,68 +105,20 @@ std::vector<std::vector<int>> packed_windows(std::vector<std::vector<int>> const
     return windows;
 }
 
-void write_model(std::filesystem::path const& out, std::filesystem::path const& data,
-                 cm::decoder<bundled::running> const& m) {
-    cm::model_config const& c = m.config;
-    io::atomic_directory folder(out);
-    std::vector<io::tensor_declaration> declared;
-    for (auto const& tensor : io::decoder_tensors(c))
-        declared.push_back({tensor.name, io::dtype::f16, tensor.shape});
-    io::safetensors_writer writer(folder.path() / "model.safetensors", declared);
-    cm::visit_tensors(m, [&](std::string const& name, bundled::running const& w) {
-        if (w.size() != 0) writer.write(name, w.elements());
-    });
-    writer.commit();
-    nlohmann::ordered_json const config{{"architectures", {"LlamaForCausalLM"}},
-                                        {"attention_bias", false},
-                                        {"bos_token_id", bos},
-                                        {"eos_token_id", eos},
-                                        {"head_dim", c.head_dim},
-                                        {"hidden_act", "silu"},
-                                        {"hidden_size", c.model_dim},
-                                        {"intermediate_size", c.ffn_dim},
-                                        {"max_position_embeddings", c.max_positions},
-                                        {"mlp_bias", false},
-                                        {"model_type", "llama"},
-                                        {"num_attention_heads", c.n_heads},
-                                        {"num_hidden_layers", c.n_layers},
-                                        {"num_key_value_heads", c.n_kv_heads},
-                                        {"pad_token_id", 0},
-                                        {"rms_norm_eps", c.rms_norm_eps},
-                                        {"rope_theta", c.rope_theta},
-                                        {"tie_word_embeddings", c.tied_head},
-                                        {"torch_dtype", "float16"},
-                                        {"vocab_size", c.vocab_size}};
-    io::write_text(folder.path() / "config.json", config.dump(2) + "\n");
-    nlohmann::ordered_json const generation{
-        {"bos_token_id", bos}, {"eos_token_id", eos}, {"pad_token_id", 0}};
-    io::write_text(folder.path() / "generation_config.json", generation.dump(2) + "\n");
-    nlohmann::ordered_json const tokenizer{{"bos_token", "<s>"},
-                                           {"eos_token", "</s>"},
-                                           {"pad_token", "<pad>"},
-                                           {"clean_up_tokenization_spaces", false},
-                                           {"model_max_length", c.max_positions},
-                                           {"tokenizer_class", "PreTrainedTokenizerFast"}};
-    io::write_text(folder.path() / "tokenizer_config.json", tokenizer.dump(2) + "\n");
-    folder.copy_in(data / "tokenizer.json");
-    folder.commit();
-}
-
-/// Likelihood of a text, story by story, BOS first, in double precision.
-cm::likelihood evaluate(std::filesystem::path const& model, std::filesystem::path const& text) {
-    using exact = cm::eigen_matrix<double>;
-    auto const m = cm::load_decoder<exact>(io::checkpoint::open(model));
-    auto const tokenizer = io::bpe_tokenizer::open(model / "tokenizer.json");
-    auto const documents = io::read_corpus(text);
-    constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
-    auto const windows =
-        io::reference_windows(documents, m.config.max_positions, bos,
-                              [&](std::string_view s) { return tokenizer.encode(s); }, {all, all});
-    cm::runner<exact> const run(m);
-    cm::no_tap tap;
-    cm::likelihood total;
-    for (auto const& window : windows) total += window_likelihood(run, window, tap);
-    return total;
+/// Three of four windows open with a story, the fourth comes from a text cut without gaps: texts are read both ways later.
+std::vector<std::vector<int>> training_windows(std::vector<std::string> const& stories, std::size_t length,
+                                               io::bpe_tokenizer const& tokenizer) {
+    auto const most = std::span(stories).first(stories.size() / 4 * 3);
+    auto const rest = std::span(stories).subspan(most.size());
+    auto whole = story_windows(most, length, tokenizer);
+    auto cut =
+        io::packed_windows(rest, length, bos, eos, [&](std::string_view s) { return tokenizer.encode(s); });
+    std::vector<std::vector<int>> windows;
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+        windows.push_back(std::move(whole[i]));
+        if (i % 3 == 2 && i / 3 < cut.size()) windows.push_back(std::move(cut[i / 3]));
+    }
+    return windows;
 }
 
 /// Lets freed matrices be used again at once instead of going back to the system after every window, which costs more than
@@ -185,11 +133,9 @@ void keep_freed_memory() {
 void run(options const& o) {
     keep_freed_memory();
     auto const tokenizer = io::bpe_tokenizer::open(o.data / "tokenizer.json");
-    std::vector<std::vector<int>> stories;
-    for (auto const& document : io::read_corpus(o.data / "train.txt"))
-        stories.push_back(tokenizer.encode(document));
     cm::model_config const c = geometry(tokenizer.vocab_size());
-    auto const windows = packed_windows(stories, c.max_positions + 1);
+    auto const windows =
+        training_windows(io::read_corpus(o.data / "train.txt"), c.max_positions + 1, tokenizer);
     if (windows.size() < o.batch)
         throw std::runtime_error("train.txt fills " + std::to_string(windows.size()) +
                                  " windows, expected at least " + std::to_string(o.batch) + ", one batch");
@@ -217,9 +163,9 @@ void run(options const& o) {
             recent = 0;
         }
     }
-    write_model(o.out, o.data, trainer.model());
+    bundled::write_model(o.out, trainer.model(), o.data / "tokenizer.json");
     for (char const* text : {"calib.txt", "eval.txt"}) {
-        auto const measured = evaluate(o.out, o.data / text);
+        auto const measured = bundled::evaluate(o.out, o.data / text);
         std::printf("%-9s %.4f nats per token over %zu tokens\n", text, measured.per_token(),
                     measured.tokens);
     }
