@@ -22,4 +22,4 @@ if ! { configure_preset release && cmake --build build/release --target commutan
     exit 1
 fi
 
-exec build/release/commutant quantize --recipe hadamard --bits 4-4-4 "$@"
+exec build/release/commutant quantize --recipe hadamard --bits 4-4-4 --range minmax "$@"

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 need_packages cmake ninja-build ccache g++ clang libclang-rt-14-dev clang-format-14 \
     libeigen3-dev libxsimd-dev nlohmann-json3-dev libcli11-dev catch2 libbenchmark-dev
 
-[ "$#" -gt 0 ] || set -- gcc-release clang-release clang-asan gcc-scalar
+[ "$#" -gt 0 ] || set -- gcc-release clang-asan
 jobs=${COMMUTANT_JOBS:-$(nproc)}
 start=$(date +%s)
 

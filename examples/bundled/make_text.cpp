@@ -87,7 +87,7 @@ void run(std::filesystem::path const& out, std::size_t n_train, std::size_t n_by
 int main(int argc, char** argv) {
     CLI::App app("Writes the stories that the bundled model is trained, calibrated and evaluated on");
     std::filesystem::path out;
-    std::size_t n_train = 100000, n_bytes = 50000, vocab_size = 576;
+    std::size_t n_train = 60000, n_bytes = 50000, vocab_size = 512;
     app.add_option("out", out, "folder for train.txt, calib.txt, eval.txt and tokenizer.json")->required();
     app.add_option("--train", n_train, "stories to train on")->capture_default_str();
     app.add_option("--bytes", n_bytes, "size of the calibration and of the evaluation text")

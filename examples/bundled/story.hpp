@@ -242,7 +242,7 @@ private:
         hiding const h = hidden_[i];
         hidden_.erase(hidden_.begin() + static_cast<std::ptrdiff_t>(i));
         say_words({name(1 - h.who), "looked for the", objects[h.object]});
-        say_words({"It was", places[h.place]});
+        say_words({"It was", places[h.place], "and it was", colours[h.colour]});
     }
 
     void meet_animals() {

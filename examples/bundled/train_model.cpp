@@ -39,7 +39,7 @@ using bundled::bos, bundled::eos;
 struct options {
     std::filesystem::path data;
     std::filesystem::path out;
-    std::size_t n_steps = 4000;
+    std::size_t n_steps = 2600;
     std::size_t batch = 8;  ///< windows
     std::size_t n_threads = 2;
     double learning_rate = 3e-3;
