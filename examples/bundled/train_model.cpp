@@ -105,18 +105,19 @@ std::vector<std::vector<int>> story_windows(std::span<std::string const> stories
     return windows;
 }
 
-/// Three of four windows open with a story, the fourth comes from a text cut without gaps: texts are read both ways later.
+/// One half of the stories in windows that open with a story, the other cut without gaps, one of each in turn: texts are
+/// read both ways later.
 std::vector<std::vector<int>> training_windows(std::vector<std::string> const& stories, std::size_t length,
                                                io::bpe_tokenizer const& tokenizer) {
-    auto const most = std::span(stories).first(stories.size() / 4 * 3);
-    auto const rest = std::span(stories).subspan(most.size());
-    auto whole = story_windows(most, length, tokenizer);
+    auto const half = std::span(stories).first(stories.size() / 2),
+               rest = std::span(stories).subspan(half.size());
+    auto whole = story_windows(half, length, tokenizer);
     auto cut =
         io::packed_windows(rest, length, bos, eos, [&](std::string_view s) { return tokenizer.encode(s); });
     std::vector<std::vector<int>> windows;
-    for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (std::size_t i = 0; i < std::min(whole.size(), cut.size()); ++i) {
         windows.push_back(std::move(whole[i]));
-        if (i % 3 == 2 && i / 3 < cut.size()) windows.push_back(std::move(cut[i / 3]));
+        windows.push_back(std::move(cut[i]));
     }
     return windows;
 }
