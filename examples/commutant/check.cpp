@@ -147,14 +147,15 @@ int run_check(check_options const& options) {
 void add_check(CLI::App& app, chosen_command& chosen) {
     auto const options = std::make_shared<check_options>();
     CLI::App* const command =
-        app.add_subcommand("check",
-                           "Merge random transforms into the model in float64 and compare its logits before "
-                           "and after, in float64 (at most\n"
-                           "1e-11 of the largest logit) and with the merged weights rounded to float32 once "
-                           "(at most 1e-3). What rounding\n"
-                           "to the checkpoint's own type does is reported apart. Logits in "
-                           "reference.safetensors beside the model, if\n"
-                           "there are any, must agree to 1e-4. Exit code 1 if anything is beyond its bound.");
+        app.add_subcommand("check", "merge random transforms, and compare logits before and after");
+    command->footer(
+        "Transforms are merged in float64. Logits may move by 1e-11 of the largest one in float64, and by "
+        "1e-3 with the\n"
+        "merged weights rounded to float32 once; what rounding to the checkpoint's own type does is reported "
+        "apart. Logits\n"
+        "in reference.safetensors beside the model, if there are any, must agree to 1e-4. Exit code 1 beyond "
+        "a bound.\n\n"
+        "  commutant check FOLDER --plan fptquant --seed 7");
     command->add_option("MODEL", options->model, "Hugging Face folder or llama2.c .bin");
     command
         ->add_option(

@@ -133,9 +133,10 @@ int run_eval(eval_options const& options) {
 
 void add_eval(CLI::App& app, chosen_command& chosen) {
     auto const options = std::make_shared<eval_options>();
-    CLI::App* const command = app.add_subcommand(
-        "eval",
-        "Negative log-likelihood per token (natural logarithm) and perplexity of a text.\n\n"
+    CLI::App* const command =
+        app.add_subcommand("eval", "negative log-likelihood per token and perplexity of a text");
+    command->footer(
+        "NLL is in natural logarithm, averaged over all predicted tokens.\n\n"
         "  commutant eval model.bin --text stories.txt --protocol reference\n"
         "  commutant eval FOLDER --tokens tokens_eval.safetensors --windows 64");
     command->add_option("MODEL", options->model,

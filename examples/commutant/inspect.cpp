@@ -204,11 +204,13 @@ int run_inspect(inspect_options const& options) {
 
 void add_inspect(CLI::App& app, chosen_command& chosen) {
     auto const options = std::make_shared<inspect_options>();
-    CLI::App* const command = app.add_subcommand(
-        "inspect",
-        "What a model is, and which of FPTQuant's six transforms keep its function exactly: the column "
-        "\"exact here\"\n"
-        "is the outcome of proofs that ran in exact arithmetic while this program was compiled.");
+    CLI::App* const command =
+        app.add_subcommand("inspect", "what a model is, and which transforms keep its function exactly");
+    command->footer(
+        "The column \"exact here\" is the outcome of proofs that ran in exact arithmetic while this program "
+        "was compiled:\n"
+        "a decoder of the model's family, before and after the merge, in GF(2^61 - 1).\n\n"
+        "  commutant inspect FOLDER");
     command->add_option("MODEL", options->model,
                         "Hugging Face folder, llama2.c .bin, or a folder of quantize --out");
     command->add_option("--tokenizer", options->tokenizer, "check that this tokenizer fits the model");

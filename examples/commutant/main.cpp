@@ -16,15 +16,9 @@
 namespace {
 
 constexpr char const* description =
-    "Function-preserving transforms for transformer models.\n\n"
+    "Function-preserving transforms for transformer models: proves, merges, checks, quantises.\n\n"
     "MODEL is a Hugging Face folder (config.json and safetensors), a llama2.c .bin file, or a folder that\n"
-    "`quantize --out` wrote; without MODEL the small model that comes with the program is used.\n\n"
-    "  commutant inspect MODEL                    what it is, and which transforms keep its function "
-    "exactly\n"
-    "  commutant check MODEL                      merge random transforms, compare logits before and after\n"
-    "  commutant eval MODEL --text FILE           negative log-likelihood per token\n"
-    "  commutant quantize MODEL --bits 4-4-4 --calib FILE --eval FILE --out DIR\n"
-    "                                             the table of what each step did, and both models";
+    "`quantize --out` wrote; without MODEL the small model that comes with the program is used.";
 
 /// The error line: nothing that came from outside may break it in two.
 int refuse(std::string const& words) {

@@ -271,14 +271,13 @@ int run_quantize(quantize_options options) {
 void add_quantize(CLI::App& app, chosen_command& chosen) {
     auto const options = std::make_shared<quantize_options>();
     CLI::App* const command = app.add_subcommand(
-        "quantize",
-        "Find transforms by a recipe, merge them, quantise, and tell what each step did to the likelihood of "
-        "a text.\n\n"
-        "  commutant quantize                                  the bundled model and its texts\n"
-        "  commutant quantize MODEL --bits 4-8-4 --calib a.txt --eval b.txt --out DIR\n\n"
+        "quantize", "transform, merge, quantise; a table of what each step cost; both models");
+    command->footer(
         "--out writes DIR/merged, a plain Hugging Face folder with the same function, and DIR/quantized, "
-        "integer codes\n"
-        "that `commutant eval` reads back.");
+        "integer codes and\n"
+        "grids that `commutant eval` reads back and other programs refuse.\n\n"
+        "  commutant quantize                              the bundled model and its texts\n"
+        "  commutant quantize MODEL --bits 4-8-4 --calib a.txt --eval b.txt --out DIR");
     command->add_option("MODEL", options->model, "Hugging Face folder or llama2.c .bin");
     command
         ->add_option("--recipe", options->recipe,

@@ -244,6 +244,22 @@ TEST_CASE("quantize: coverage, timing, symmetry, range and groups all reach the 
     CHECK(rtn({"--bits", "16-16-16"}) == Approx(original).epsilon(1e-9));
 }
 
+TEST_CASE(
+    "quantize: without a model the bundled one is used, and it loses visibly when nothing is transformed",
+    "[program]") {
+    if (!fs::exists(fs::path(COMMUTANT_EXAMPLE_DATA_DIR) / "eval.txt")) {
+        WARN("skipped: there is no bundled model");
+        return;
+    }
+    auto const numbers = succeeded({"quantize", "--range", "minmax", "--json", "-"}).json();
+    auto const nll = [&](char const* key) { return numbers.at("nll").at(key).get<double>(); };
+    CHECK(numbers.at("recipe") == "hadamard");
+    CHECK(numbers.at("bits") == "4-4-4");
+    CHECK(nll("merged") == Approx(nll("float")).epsilon(1e-5));
+    CHECK(nll("rtn") > nll("float") + 0.1);
+    CHECK(nll("quantized") < nll("rtn"));
+}
+
 TEST_CASE("quantize: --dtype sets the storage type of the merged folder", "[program]") {
     scratch_folder const scratch;
     auto const model = make_folder_model(scratch / "model");

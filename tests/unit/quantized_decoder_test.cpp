@@ -119,6 +119,16 @@ TEST_CASE("coverage: linears_kv is the inputs of all linears of a block, keys an
                       Catch::Contains("got \"residual\", expected a location"));
 }
 
+TEST_CASE("locations go by names that files keep", "[recipes][coverage]") {
+    std::vector<std::string> const names{
+        "attention_input", "query_before_rope", "key_before_rope",  "query",      "key",
+        "value",           "probabilities",     "attention_output", "o_output",   "ffn_input",
+        "gate_output",     "activated_gate",    "up_output",        "down_input", "down_output",
+        "head_input"};
+    REQUIRE(names.size() == cm::n_locations);
+    for (std::size_t i = 0; i < names.size(); ++i) CHECK(cm::to_string(all_locations[i]) == names[i]);
+}
+
 TEST_CASE("settings: what enters the KV cache follows the KV width, everything else the activations'",
           "[recipes][coverage]") {
     auto const kv_only = settings_of("16-16-4", cm::coverage::all_but_residual);
