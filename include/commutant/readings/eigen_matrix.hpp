@@ -137,11 +137,13 @@ template <class T>
 }
 
 template <class T> [[nodiscard]] eigen_matrix<T> columns(eigen_matrix<T> const& a, slice s) {
+    if (a.size() == 0) return eigen_matrix<T>(a.rows(), s.count);
     if (s.stride == 1) return a.values.middleCols(a.index(s.begin), a.index(s.count));
     return a.values(Eigen::all, a.sequence(s));
 }
 
 template <class T> void set_columns(eigen_matrix<T>& a, slice s, eigen_matrix<T> const& v) {
+    if (a.size() == 0) return;
     if (s.stride == 1)
         a.values.middleCols(a.index(s.begin), a.index(s.count)) = v.values;
     else
@@ -150,10 +152,12 @@ template <class T> void set_columns(eigen_matrix<T>& a, slice s, eigen_matrix<T>
 
 template <class T>
 [[nodiscard]] eigen_matrix<T> row_block(eigen_matrix<T> const& a, std::size_t begin, std::size_t count) {
+    if (a.size() == 0) return eigen_matrix<T>(count, a.cols());
     return a.values.middleRows(a.index(begin), a.index(count));
 }
 
 template <class T> void set_row_block(eigen_matrix<T>& a, std::size_t begin, eigen_matrix<T> const& v) {
+    if (v.size() == 0) return;
     a.values.middleRows(a.index(begin), v.values.rows()) = v.values;
 }
 
