@@ -41,19 +41,46 @@ struct no_tap {
     template <class M> [[nodiscard]] constexpr M operator()(location, std::size_t, M x) const { return x; }
 };
 
-/// Keys (after RoPE) and values of one layer, one row for each position.
+/// Keys (after RoPE) and values of one layer, one row for each position. A reading may bring a cache of its own: a
+/// specialisation, with the two functions below for it.
 template <class M> struct kv_cache_layer {
     std::vector<M> keys;    ///< one [positions, head_dim] for each kv head
     std::vector<M> values;  ///< the same
+
+    explicit constexpr kv_cache_layer(model_config const& c) : keys(c.n_kv_heads), values(c.n_kv_heads) {}
 };
+
+/// Keys and values of the tokens that follow what the cache holds.
+///
+/// Shape     key, value: [tokens, n_kv_heads * head_dim]
+template <class M>
+constexpr void append(kv_cache_layer<M>& cache, model_config const& c, M const& key, M const& value) {
+    for (std::size_t g = 0; g < c.n_kv_heads; ++g) {
+        cache.keys[g] = append_rows(cache.keys[g], columns(key, column_block(g, c.head_dim)));
+        cache.values[g] = append_rows(cache.values[g], columns(value, column_block(g, c.head_dim)));
+    }
+}
+
+/// What every query head mixes from the values that it sees.
+///
+/// Shape     query: [tokens, n_heads * head_dim], as is the result
+template <class M, class Tap>
+[[nodiscard]] constexpr M attend(M const& query, kv_cache_layer<M> const& cache, model_config const& c,
+                                 typename M::scalar const& scale, std::size_t first_position,
+                                 std::size_t layer_index, Tap& tap) {
+    return mapped_column_blocks(query, c.head_dim, [&](std::size_t head, M const& q) {
+        std::size_t const g = kv_head_of(head, c.n_rep());
+        M const mixing = attention_probabilities(q, cache.keys[g], scale, first_position);
+        return attention_mix(tap(location::probabilities, layer_index, mixing), cache.values[g]);
+    });
+}
 
 /// Keys and values of every layer.
 template <class M> struct kv_cache {
     std::vector<kv_cache_layer<M>> layers{};
     std::size_t length = 0;  ///< positions held
 
-    explicit constexpr kv_cache(model_config const& c)
-        : layers(c.n_layers, kv_cache_layer<M>{std::vector<M>(c.n_kv_heads), std::vector<M>(c.n_kv_heads)}) {}
+    explicit constexpr kv_cache(model_config const& c) : layers(c.n_layers, kv_cache_layer<M>(c)) {}
 };
 
 namespace detail {
@@ -89,15 +116,8 @@ constexpr void attention_block(Layer const& layer, model_config const& c,
         tap(location::key, layer_index,
             rotated(tap(location::key_before_rope, layer_index, forward(layer.k_proj, x)), layer.k_norm));
     M const value = tap(location::value, layer_index, forward(layer.v_proj, x));
-    for (std::size_t g = 0; g < c.n_kv_heads; ++g) {
-        cache.keys[g] = append_rows(cache.keys[g], columns(key, column_block(g, c.head_dim)));
-        cache.values[g] = append_rows(cache.values[g], columns(value, column_block(g, c.head_dim)));
-    }
-    M mixed = mapped_column_blocks(query, c.head_dim, [&](std::size_t head, M const& q) {
-        std::size_t const g = kv_head_of(head, c.n_rep());
-        M const mixing = attention_probabilities(q, cache.keys[g], k.attention_scale, first_position);
-        return attention_mix(tap(location::probabilities, layer_index, mixing), cache.values[g]);
-    });
+    append(cache, c, key, value);
+    M mixed = attend(query, cache, c, k.attention_scale, first_position, layer_index, tap);
     mixed = tap(location::attention_output, layer_index, stream.branch_input(std::move(mixed)));
     stream.add(tap(location::o_output, layer_index,
                    forward(layer.o_proj, mixed, stream.branch_bias(layer.o_proj.bias))));

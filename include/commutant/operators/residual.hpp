@@ -35,6 +35,23 @@ enum class eps_rule {
     plain   ///< eps: what other code does; off by 1 - (1 + eps / ms)^-1/2 at the embedding
 };
 
+/// One step of the residual scaling: x <- z / r, s <- s / r, z = x + branch, r = (ms(z) + eps s^2)^1/2.
+///
+/// Shape     x, branch: [tokens, model_dim]; s: [tokens, 1]
+template <class M>
+constexpr void add_and_rescale(M& x, M& s, M const& branch, typename M::scalar const& eps, eps_rule rule) {
+    M const z = x + branch;
+    M const power = mean_square_rows(z);
+    M shifted_power{};
+    if (rule == eps_rule::exact)
+        shifted_power = power + scaled(elementwise_product(s, s), eps);
+    else
+        shifted_power = shifted(power, eps);
+    M const inverse_r = rsqrt(shifted_power);
+    x = scale_rows(z, inverse_r);
+    s = elementwise_product(s, inverse_r);
+}
+
 /// The residual stream with per-token scaling (S_n): the norm has moved from the readers onto the stream.
 ///
 /// Equation  S = (ms(X) + eps)^-1/2, X~ = S X; then for each sub-block F:
@@ -62,18 +79,7 @@ public:
         if (bias.rows() == 0) return bias;
         return product(s_, bias);
     }
-    constexpr void add(M const& branch) {
-        M const z = x_ + branch;
-        M const power = mean_square_rows(z);
-        M shifted_power{};
-        if (rule_ == eps_rule::exact)
-            shifted_power = power + scaled(elementwise_product(s_, s_), eps_);
-        else
-            shifted_power = shifted(power, eps_);
-        M const inverse_r = rsqrt(shifted_power);
-        x_ = scale_rows(z, inverse_r);
-        s_ = elementwise_product(s_, inverse_r);
-    }
+    constexpr void add(M const& branch) { add_and_rescale(x_, s_, branch, eps_, rule_); }
 
 private:
     M x_;

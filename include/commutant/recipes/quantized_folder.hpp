@@ -50,7 +50,8 @@ template <class M>
     auto config = nlohmann::ordered_json::parse(merged_config);
     std::string const type = config.at("model_type").template get<std::string>();
     config["model_type"] = detail::quantized_prefix + type;
-    config["architectures"] = {"CommutantForCausalLM"};  // some clients go by this key alone
+    // Some clients go by this key alone. (Clang 14 never destroys what `= {...}` replaces inside a template.)
+    config["architectures"] = nlohmann::ordered_json::array({"CommutantForCausalLM"});
     nlohmann::ordered_json ours = detail::settings_to_json(q.settings);
     ours["format"] = detail::quantized_format;
     ours["model_type"] = type;
