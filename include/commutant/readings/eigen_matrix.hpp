@@ -180,6 +180,7 @@ template <class T>
 
 template <class T>
 [[nodiscard]] eigen_matrix<T> gather_columns(eigen_matrix<T> const& a, std::span<std::size_t const> order) {
+    if (a.rows() == 0) return eigen_matrix<T>(0, order.size());
     eigen_matrix<T> r;
     r.values.resize(a.values.rows(), r.index(order.size()));
     for (std::size_t j = 0; j < order.size(); ++j) r.values.col(r.index(j)) = a.values.col(r.index(order[j]));
