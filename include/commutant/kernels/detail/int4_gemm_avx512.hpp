@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "commutant/kernels/isa.hpp"
+
+#if defined(COMMUTANT_KERNELS_X86)
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "commutant/kernels/detail/int4_gemm_job.hpp"
+
+namespace commutant::kernels::detail {
+
+/// What the 512-bit bodies share around their tiles.
+struct int4_avx512 {
+    /// corrections[g] = -8 times the sum of a group of codes.
+    COMMUTANT_TARGET_AVX512BW static void row_sums(std::int8_t const* row, std::size_t k, std::size_t group,
+                                                   std::int32_t* corrections) noexcept {
+        __m512i const top = _mm512_set1_epi8(-128), zero = _mm512_setzero_si512();
+        for (std::size_t begin = 0; begin < k; begin += group, ++corrections) {
+            // Sums of absolute differences take unsigned bytes: x + 128, whose excess is known.
+            __m512i sum = zero;
+            std::size_t i = 0;
+            for (; i + 64 <= group; i += 64)
+                sum = _mm512_add_epi64(
+                    sum, _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(row + begin + i), top), zero));
+            if (i < group) {
+                __mmask64 const rest = ~std::uint64_t{0} >> (64 - (group - i));
+                __m512i const x = _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, row + begin + i), top);
+                sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_maskz_mov_epi8(rest, x), zero));
+            }
+            std::int64_t const total = _mm512_reduce_add_epi64(sum) - 128 * static_cast<std::int64_t>(group);
+            *corrections = static_cast<std::int32_t>(-8 * total);
+        }
+    }
+
+    /// Lines of neighbouring column tiles to [2 n_steps][tiles][64] bytes in [0, 15]; then zeros up to whole 64 inputs.
+    COMMUTANT_TARGET_AVX512BW static void unpack(std::uint8_t const* lines, std::size_t stride,
+                                                 std::size_t tiles, std::size_t n_steps,
+                                                 std::uint8_t* panel) noexcept {
+        __m512i const low = _mm512_set1_epi8(15);
+        for (std::size_t t = 0; t < tiles; ++t) {
+            std::uint8_t const* in = lines + t * stride;
+            std::uint8_t* out = panel + t * 64;
+            for (std::size_t s = 0; s < n_steps; ++s, in += 64, out += tiles * 128) {
+                __m512i const line = _mm512_load_si512(in);
+                _mm512_store_si512(out, _mm512_and_si512(line, low));
+                _mm512_store_si512(out + tiles * 64, _mm512_and_si512(_mm512_srli_epi16(line, 4), low));
+            }
+        }
+        std::size_t const spare = (8 - n_steps % 8) % 8;
+        if (spare != 0) std::memset(panel + n_steps * tiles * 128, 0, spare * tiles * 128);
+    }
+
+    /// Sums to floats in y: the expressions of int4_gemm_scalar.
+    COMMUTANT_TARGET_AVX512BW static void finish(int4_gemm_job const& job, std::int32_t const* sums,
+                                                 std::size_t m, std::size_t n_rows, std::size_t tile,
+                                                 std::size_t tiles) noexcept {
+        int4_weights_view const& w = job.weights;
+        for (std::size_t t = 0; t < tiles; ++t) {
+            std::size_t const n = (tile + t) * w.tile_columns, left = w.out_features - n;
+            auto const mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+            __m512 const weight_scales = w.per_channel ? _mm512_load_ps(w.scales + n) : _mm512_setzero_ps();
+            __m512i const column_sums = _mm512_load_si512(w.column_sums + 2 * n);
+            __m512 const scaled_sums = _mm512_load_ps(w.scaled_column_sums + n);
+            __m512 const bias =
+                job.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, job.bias + n);
+            for (std::size_t r = 0; r < n_rows; ++r) {
+                std::int32_t const* const c = sums + r * int4_gemm_job::panel_columns + t * 16;
+                std::int32_t const zero_point = job.zero_point(m + r);
+                __m512 scale = _mm512_set1_ps(job.scale(m + r)), sum;
+                if (w.per_channel) {
+                    // A column's sum is low + 256 high, in 16 bits each.
+                    __m512i const factors = _mm512_set1_epi32(
+                        static_cast<std::int32_t>(static_cast<std::uint32_t>(zero_point) << 24 |
+                                                  (static_cast<std::uint32_t>(zero_point) & 0xffff)));
+                    sum = _mm512_cvtepi32_ps(
+                        _mm512_sub_epi32(_mm512_loadu_si512(c), _mm512_madd_epi16(column_sums, factors)));
+                    scale = _mm512_mul_ps(scale, weight_scales);
+                } else {
+                    sum = _mm512_fmadd_ps(_mm512_set1_ps(-static_cast<float>(zero_point)), scaled_sums,
+                                          _mm512_loadu_ps(c));
+                }
+                __m512 addend = _mm512_setzero_ps();
+                if (job.residual != nullptr)
+                    addend = _mm512_maskz_loadu_ps(mask, job.residual + (m + r) * job.residual_stride + n);
+                if (job.bias != nullptr)
+                    addend = _mm512_fmadd_ps(_mm512_set1_ps(job.bias_scale(m + r)), bias, addend);
+                _mm512_mask_storeu_ps(job.y + (m + r) * job.y_stride + n, mask,
+                                      _mm512_fmadd_ps(sum, scale, addend));
+            }
+        }
+    }
+};
+
+}  // namespace commutant::kernels::detail
+
+#endif

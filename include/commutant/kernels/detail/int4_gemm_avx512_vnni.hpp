@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "commutant/kernels/isa.hpp"
+
+#if defined(COMMUTANT_KERNELS_X86)
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "commutant/kernels/detail/int4_gemm_avx512.hpp"
+#include "commutant/kernels/detail/int4_gemm_driver.hpp"
+
+namespace commutant::kernels::detail {
+
+/// vpdpbusd on registers of 16 columns: weights are the unsigned operand, four activations the broadcast one.
+struct int4_avx512_vnni : int4_avx512 {
+    static constexpr std::size_t max_streamed_rows = 24;
+    static constexpr std::size_t block_inputs = 2048;
+    static constexpr std::size_t block_rows = 480;
+    static constexpr std::size_t panel_tiles = 4;
+    static constexpr std::size_t main_rows = 6;
+
+    [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
+
+    [[nodiscard]] static std::size_t streamed_rows(std::size_t n) noexcept {
+        if (n <= 2) return n;
+        if (n <= 4) return 4;
+        if (n <= 6) return 6;
+        if (n <= 8) return 8;
+        if (n <= 12) return 12;
+        return n <= 16 ? 8 : 12;
+    }
+    [[nodiscard]] static std::size_t streamed_tiles(std::size_t rows) noexcept { return rows <= 6 ? 4 : 2; }
+
+    /// Rows of the next tile: sixes, and at the end fours where they fit better.
+    [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept {
+        return left <= 4 || left == 7 || left == 8 ? 4 : 6;
+    }
+
+    using row_index = std::make_index_sequence<12>;
+
+    /// Address of row R from pointers to every third row: the others are at one or two strides in the address itself.
+    template <std::size_t R>
+    COMMUTANT_INLINE static std::int8_t const* row(std::int8_t const* const (&a)[4],
+                                                   std::size_t stride) noexcept {
+        return a[R / 3] + R % 3 * stride;
+    }
+
+    template <std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add_row(__m512i (&sums)[Tiles],
+                                                                      __m512i const (&w)[Tiles],
+                                                                      std::int8_t const* a,
+                                                                      std::index_sequence<T...>) noexcept {
+        std::int32_t four = 0;
+        std::memcpy(&four, a, 4);
+        __m512i const codes = _mm512_set1_epi32(four);
+        ((sums[T] = _mm512_dpbusd_epi32(sums[T], w[T], codes)), ...);
+    }
+    template <std::size_t Rows, std::size_t Tiles, std::size_t... R>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add_rows(__m512i (&sums)[Rows][Tiles],
+                                                                       __m512i const (&w)[Tiles],
+                                                                       std::int8_t const* const (&a)[4],
+                                                                       std::size_t stride, std::size_t offset,
+                                                                       std::index_sequence<R...>) noexcept {
+        (add_row(sums[R], w, row<R>(a, stride) + offset, std::make_index_sequence<Tiles>{}), ...);
+    }
+
+    template <std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void load_panel(__m512i (&w)[Tiles],
+                                                                         std::uint8_t const* p,
+                                                                         std::index_sequence<T...>) noexcept {
+        ((w[T] = _mm512_load_si512(p + T * 64)), ...);
+    }
+    template <std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void load_lines(__m512i (&low)[Tiles],
+                                                                         __m512i (&high)[Tiles],
+                                                                         std::uint8_t const* p,
+                                                                         std::size_t stride,
+                                                                         std::index_sequence<T...>) noexcept {
+        __m512i const mask = _mm512_set1_epi8(15);
+        ((high[T] = _mm512_load_si512(p + T * stride)), ...);
+        ((low[T] = _mm512_and_si512(high[T], mask)), ...);
+        ((high[T] = _mm512_and_si512(_mm512_srli_epi16(high[T], 4), mask)), ...);
+    }
+
+    template <bool Grouped, std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void begin_row(__m512i (&sums)[Tiles],
+                                                                        int4_tile const& tile, std::size_t r,
+                                                                        std::size_t g,
+                                                                        std::index_sequence<T...>) noexcept {
+        if (Grouped || tile.first) {
+            __m512i const correction = _mm512_set1_epi32(tile.corrections[r * tile.correction_stride + g]);
+            ((sums[T] = correction), ...);
+        } else {
+            ((sums[T] = _mm512_loadu_si512(tile.c + r * int4_gemm_job::panel_columns + T * 16)), ...);
+        }
+    }
+    template <bool Grouped, std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void end_row(__m512i const (&sums)[Tiles],
+                                                                      int4_tile const& tile, std::size_t r,
+                                                                      std::size_t g,
+                                                                      std::index_sequence<T...>) noexcept {
+        std::int32_t* const c = tile.c + r * int4_gemm_job::panel_columns;
+        if constexpr (Grouped) {
+            float const* const scales = tile.scales + g * tile.scale_stride;
+            bool const first = tile.first && g == 0;
+            ((_mm512_storeu_ps(c + T * 16,
+                               _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[T]), _mm512_load_ps(scales + T * 16),
+                                               first ? _mm512_setzero_ps() : _mm512_loadu_ps(c + T * 16)))),
+             ...);
+        } else {
+            ((_mm512_storeu_si512(c + T * 16, sums[T])), ...);
+        }
+    }
+    template <bool Grouped, std::size_t Rows, std::size_t Tiles, std::size_t... R>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void begin_rows(__m512i (&sums)[Rows][Tiles],
+                                                                         int4_tile const& tile, std::size_t g,
+                                                                         std::index_sequence<R...>) noexcept {
+        (begin_row<Grouped>(sums[R], tile, R, g, std::make_index_sequence<Tiles>{}), ...);
+    }
+    template <bool Grouped, std::size_t Rows, std::size_t Tiles, std::size_t... R>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void end_rows(__m512i const (&sums)[Rows][Tiles],
+                                                                       int4_tile const& tile, std::size_t g,
+                                                                       std::index_sequence<R...>) noexcept {
+        (end_row<Grouped>(sums[R], tile, R, g, std::make_index_sequence<Tiles>{}), ...);
+    }
+
+    /// Streamed: lines are split into nibbles in registers; otherwise an unpacked panel is read.
+    template <bool Streamed, bool Grouped, std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AVX512_VNNI static void multiply(int4_tile const& tile) noexcept {
+        constexpr auto rows = std::make_index_sequence<Rows>{};
+        constexpr auto tiles = std::make_index_sequence<Tiles>{};
+        std::size_t const stride = tile.a_stride;
+        std::int8_t const* a[4] = {tile.a, tile.a + 3 * stride, tile.a + 6 * stride, tile.a + 9 * stride};
+        std::uint8_t const* w = tile.w;
+        std::uint8_t const* ahead = tile.ahead;
+        for (std::size_t g = 0; g < tile.n_groups; ++g) {
+            __m512i sums[Rows][Tiles];
+            begin_rows<Grouped>(sums, tile, g, rows);
+            for (std::size_t s = 0; s < tile.n_steps; ++s) {
+                if constexpr (Streamed) {
+                    __m512i low[Tiles], high[Tiles];
+                    load_lines(low, high, w, tile.w_stride, tiles);
+                    add_rows(sums, low, a, stride, 0, rows);
+                    add_rows(sums, high, a, stride, 4, rows);
+                    w += 64;
+                } else {
+                    __m512i panel[Tiles];
+                    load_panel(panel, w, tiles);
+                    add_rows(sums, panel, a, stride, 0, rows);
+                    load_panel(panel, w + Tiles * 64, tiles);
+                    add_rows(sums, panel, a, stride, 4, rows);
+                    w += Tiles * 128;
+                    _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
+                    ahead += tile.ahead_stride;
+                }
+                a[0] += 8, a[1] += 8, a[2] += 8, a[3] += 8;
+            }
+            end_rows<Grouped>(sums, tile, g, rows);
+        }
+    }
+
+    template <bool Streamed, bool Grouped, std::size_t Rows>
+    [[nodiscard]] static int4_tile_function* with_tiles(std::size_t tiles) noexcept {
+        if constexpr (Rows <= 6) {
+            if (tiles == 4) return &multiply<Streamed, Grouped, Rows, 4>;
+        }
+        return tiles == 2 ? &multiply<Streamed, Grouped, Rows, 2> : &multiply<Streamed, Grouped, Rows, 1>;
+    }
+    template <bool Grouped>
+    [[nodiscard]] static int4_tile_function* streamed_with_rows(std::size_t rows,
+                                                                std::size_t tiles) noexcept {
+        switch (rows) {
+            case 1:
+                return with_tiles<true, Grouped, 1>(tiles);
+            case 2:
+                return with_tiles<true, Grouped, 2>(tiles);
+            case 4:
+                return with_tiles<true, Grouped, 4>(tiles);
+            case 6:
+                return with_tiles<true, Grouped, 6>(tiles);
+            case 8:
+                return with_tiles<true, Grouped, 8>(tiles);
+            default:
+                return with_tiles<true, Grouped, 12>(tiles);
+        }
+    }
+    [[nodiscard]] static int4_tile_function* streamed(bool grouped, std::size_t rows,
+                                                      std::size_t tiles) noexcept {
+        return grouped ? streamed_with_rows<true>(rows, tiles) : streamed_with_rows<false>(rows, tiles);
+    }
+    [[nodiscard]] static int4_tile_function* panelled(bool grouped, std::size_t rows,
+                                                      std::size_t tiles) noexcept {
+        if (rows == 4)
+            return grouped ? with_tiles<false, true, 4>(tiles) : with_tiles<false, false, 4>(tiles);
+        return grouped ? with_tiles<false, true, 6>(tiles) : with_tiles<false, false, 6>(tiles);
+    }
+};
+
+}  // namespace commutant::kernels::detail
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "commutant/kernels/detail/int4_gemm_job.hpp"
+
+namespace commutant::kernels::detail {
+
+/// One tile: some rows times some column tiles of 16, over some inputs.
+///
+/// Equation  per channel  c[r, n] = (first ? corrections[r] : c[r, n]) + sum_k a[r, k] (w[n, k] + 8);
+///           per group    c[r, n] = fma(corrections[r, g] + sum_{k in g} a[r, k] (w[n, k] + 8), scales[g, n], c[r, n])
+///           for g = 0, 1, ..., where c starts from 0 if first
+struct int4_tile {
+    std::int8_t const* a;
+    std::size_t a_stride;
+    std::uint8_t const* w;  ///< lines, or an unpacked panel: [n_steps * 2][column tiles][64]
+    std::size_t w_stride;   ///< bytes between the lines of neighbouring column tiles
+    std::size_t n_steps;    ///< of 8 inputs, in one group
+    std::size_t n_groups;   ///< 1 per channel
+    std::int32_t const* corrections;
+    std::size_t correction_stride;
+    float const* scales;
+    std::size_t scale_stride;
+    std::int32_t* c;  ///< rows of panel_columns; floats per group
+    bool first;
+    std::uint8_t const* ahead;  ///< memory that will be wanted later
+    std::size_t ahead_stride;   ///< bytes of it to ask for per step
+};
+
+using int4_tile_function = void(int4_tile const&) noexcept;
+
+/// Walks over a part of a product with the tiles of one instruction set.
+///
+/// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(rows): tiles that unpack in registers, for few
+///           rows; panel_rows(rows_left): tiles that read an unpacked panel; block_inputs, block_rows, panel_tiles;
+///           copies(job): whether all rows are copied; row_sums, unpack, finish;
+///           streamed(grouped, rows, tiles), panelled(grouped, rows, tiles): the tiles
+template <class Kit> struct int4_gemm_driver {
+    using job_t = int4_gemm_job;
+
+    static void run(job_t const& job, int4_gemm_part const& part) noexcept {
+        if (part.what == int4_gemm_part::stage::prepare) {
+            prepare(job, part);
+        } else if (part.end_row - part.begin_row <= Kit::max_streamed_rows) {
+            stream(job, part);
+        } else {
+            multiply_panels(job, part);
+        }
+    }
+
+    /// First row that is read from its copy. Rows in whole units of tiles may be read where they are, unless the last
+    /// step of a row is cut short: tiles read whole steps, and whole tiles of rows.
+    [[nodiscard]] static std::size_t first_copy(job_t const& job) noexcept {
+        bool const all = job.codes == nullptr || job.weights.in_features % 64 != 0 || Kit::copies(job);
+        return all ? 0 : job.n_rows - job.n_rows % job_t::row_unit;
+    }
+
+    static void prepare(job_t const& job, int4_gemm_part const& part) noexcept {
+        std::size_t const k = job.weights.in_features, padded = (k + 63) / 64 * 64;
+        std::size_t const copied_from = first_copy(job), n_groups = job.weights.n_groups();
+        for (std::size_t m = part.begin_row; m < part.end_row; ++m) {
+            std::int8_t const* row = nullptr;
+            if (m < copied_from) {
+                row = job.codes + m * job.row_stride;
+            } else {
+                std::int8_t* const copy = job.copies + (m - copied_from) * job.copy_stride();
+                if (job.codes != nullptr) {
+                    std::memcpy(copy, job.codes + m * job.row_stride, k);
+                } else {
+                    unpack_row(job.packed + m * job.row_stride / 2, k, copy);
+                }
+                std::memset(copy + k, 0, padded - k);
+                row = copy;
+            }
+            Kit::row_sums(row, k, job.weights.group_size, job.corrections + m * n_groups);
+        }
+    }
+
+    static void unpack_row(std::uint8_t const* packed, std::size_t k, std::int8_t* codes) noexcept {
+        for (std::size_t i = 0; i < k / 2; ++i) {
+            codes[2 * i] = static_cast<std::int8_t>(((packed[i] & 15) ^ 8) - 8);
+            codes[2 * i + 1] = static_cast<std::int8_t>((packed[i] >> 4 ^ 8) - 8);
+        }
+        if (k % 2 != 0) codes[k - 1] = static_cast<std::int8_t>(((packed[k / 2] & 15) ^ 8) - 8);
+    }
+
+    /// Fills in what a tile needs to know about rows m, m + 1, ... and inputs from step on.
+    static void set_rows(int4_tile& tile, job_t const& job, std::size_t copied_from, std::size_t m,
+                         std::size_t step) noexcept {
+        bool const copied = m >= copied_from;
+        tile.a =
+            (copied ? job.copies + (m - copied_from) * job.copy_stride() : job.codes + m * job.row_stride) +
+            step * 8;
+        tile.a_stride = copied ? job.copy_stride() : job.row_stride;
+        tile.correction_stride = job.weights.n_groups();
+        tile.corrections = job.corrections + m * tile.correction_stride + step * 8 / job.weights.group_size;
+    }
+
+    /// Few rows: every line goes from memory to registers once.
+    static void stream(job_t const& job, int4_gemm_part const& part) noexcept {
+        int4_weights_view const& w = job.weights;
+        std::size_t const copied_from = first_copy(job);
+        std::size_t const n_rows = part.end_row - part.begin_row;
+        std::size_t const tile_rows = Kit::streamed_rows(n_rows), most = Kit::streamed_tiles(tile_rows);
+        bool const grouped = !w.per_channel;
+        int4_tile tile{};
+        tile.w_stride = w.n_steps() * w.line_bytes;
+        tile.n_groups = w.n_groups();
+        tile.n_steps = w.n_steps() / tile.n_groups;
+        tile.scale_stride = w.n_columns_padded();
+        tile.c = reinterpret_cast<std::int32_t*>(part.scratch + int4_gemm_panel_bytes(w));
+        tile.first = true;
+        std::size_t tiles = 0;
+        for (std::size_t t = part.begin_tile; t < part.end_tile; t += tiles) {
+            tiles = std::min(most, part.end_tile - t);
+            if (tiles == 3) tiles = 2;
+            tile.w = w.lines + t * tile.w_stride;
+            tile.scales = w.scales + t * w.tile_columns;
+            auto* const function = Kit::streamed(grouped, tile_rows, tiles);
+            for (std::size_t m = part.begin_row; m < part.end_row; m += tile_rows) {
+                set_rows(tile, job, copied_from, m, 0);
+                function(tile);
+                Kit::finish(job, tile.c, m, std::min(tile_rows, part.end_row - m), t, tiles);
+            }
+        }
+    }
+
+    /// Many rows: weights are unpacked once for a block of rows.
+    static void multiply_panels(job_t const& job, int4_gemm_part const& part) noexcept {
+        int4_weights_view const& w = job.weights;
+        std::size_t const copied_from = first_copy(job);
+        bool const grouped = !w.per_channel;
+        std::size_t const group_steps = w.per_channel ? w.n_steps() : w.group_size / 8;
+        std::size_t const block_steps = int4_gemm_block_inputs(w, Kit::block_inputs) / 8;
+        bool const one_block = block_steps >= w.n_steps();
+        auto* const panel = reinterpret_cast<std::uint8_t*>(part.scratch);
+        auto* const sums = reinterpret_cast<std::int32_t*>(part.scratch + int4_gemm_panel_bytes(w));
+        int4_tile tile{};
+        tile.w = panel;
+        tile.scale_stride = w.n_columns_padded();
+        std::size_t const line_stride = w.n_steps() * w.line_bytes;
+
+        for (std::size_t top = part.begin_row; top < part.end_row; top += Kit::block_rows) {
+            std::size_t const bottom = std::min(part.end_row, top + Kit::block_rows);
+            std::size_t tiles = 0;
+            for (std::size_t t = part.begin_tile; t < part.end_tile; t += tiles) {
+                tiles = std::min(std::size_t{Kit::panel_tiles}, part.end_tile - t);
+                if (tiles == 3) tiles = 2;
+                for (std::size_t step = 0; step < w.n_steps(); step += block_steps) {
+                    std::size_t const n_steps = std::min(block_steps, w.n_steps() - step);
+                    std::uint8_t const* const lines = w.lines + t * line_stride + step * w.line_bytes;
+                    Kit::unpack(lines, line_stride, tiles, n_steps, panel);
+                    tile.n_groups = grouped ? n_steps / group_steps : 1;
+                    tile.n_steps = grouped ? group_steps : n_steps;
+                    tile.scales = w.scales + t * w.tile_columns +
+                                  step / group_steps * (grouped ? tile.scale_stride : 0);
+                    tile.first = step == 0;
+                    bool const last = step + n_steps == w.n_steps();
+                    // The next panel's lines, spread over this one's tiles.
+                    std::size_t const ahead = tiles * n_steps * w.line_bytes;
+                    tile.ahead_stride = ahead / (n_steps * ((bottom - top) / Kit::main_rows + 1)) + 1;
+                    tile.ahead = last ? w.lines + (t + tiles) * line_stride : lines + n_steps * w.line_bytes;
+                    std::size_t rows = 0;
+                    for (std::size_t m = top; m < bottom; m += rows) {
+                        rows = Kit::panel_rows(bottom - m);
+                        set_rows(tile, job, copied_from, m, step);
+                        tile.c = one_block ? sums : sums + (m - top) * job_t::panel_columns;
+                        Kit::panelled(grouped, rows, tiles)(tile);
+                        tile.ahead += tile.ahead_stride * n_steps;
+                        if (last) Kit::finish(job, tile.c, m, std::min(rows, bottom - m), t, tiles);
+                    }
+                }
+            }
+        }
+    }
+};
+
+}  // namespace commutant::kernels::detail
