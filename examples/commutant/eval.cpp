@@ -12,6 +12,7 @@
 #include <commutant/recipes/quantized_folder.hpp>
 
 #include "command.hpp"
+#include "engine.hpp"
 #include "input.hpp"
 #include "output.hpp"
 #include "reference_logits.hpp"
@@ -28,6 +29,7 @@ struct eval_options {
     std::size_t max_windows = 0;
     bool reference = false;
     window_options windows{};
+    engine_options engine{};
     json_output output{};
 };
 
@@ -72,13 +74,20 @@ eval_result evaluate(eval_model const& subject, cm::token_sequences const& windo
     return r;
 }
 
-int run_eval(eval_options const& options) {
+int run_eval(eval_options& options) {
     auto const begin = std::chrono::steady_clock::now();
     if (options.text.empty() == options.tokens.empty() && !(options.reference && options.text.empty()))
         throw usage_error("eval: give --text FILE or --tokens FILE.safetensors");
     options.output.require_writable();
     fs::path const path = model_path(options.model);
     eval_model const subject(path);
+    options.engine.require_fits(path, !subject.source);
+    if (options.engine.is_int4()) {
+        if (options.dtype == "float64")
+            throw usage_error(
+                "eval: --dtype float64 was given with --engine int4, which computes in integers");
+        cm::require_int4(cm::read_quantized_config(path).settings);
+    }
     auto const& config = subject.config;
     std::optional<reference_logits> reference;
     if (options.reference) {
@@ -93,11 +102,17 @@ int run_eval(eval_options const& options) {
     if (!input.empty()) windows = reader.read(input, options.max_windows, false);
 
     bool const wide = options.dtype == "float64";
-    eval_result const r = wide ? evaluate<float64>(subject, windows, reference)
-                               : evaluate<float32>(subject, windows, reference);
+    eval_result r;
+    if (options.engine.is_int4())
+        r.likelihood = labelled_likelihood(
+            "eval", cm::to_int4(cm::read_quantized_folder<float32>(path), options.engine.threads()), windows);
+    else
+        r = wide ? evaluate<float64>(subject, windows, reference)
+                 : evaluate<float32>(subject, windows, reference);
 
     double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     json numbers{{"model", path.string()}, {"dtype", options.dtype}};
+    if (!subject.source) numbers["engine"] = options.engine.name();
     int code = done;
     table rows({"quantity", "value"});
     if (!windows.empty()) {
@@ -153,6 +168,7 @@ void add_eval(CLI::App& app, chosen_command& chosen) {
         ->capture_default_str();
     command->add_flag("--reference", options->reference,
                       "also compare logits with reference.safetensors beside the model; exit 1 beyond 1e-4");
+    options->engine.add_to(*command);
     options->windows.add_to(*command);
     options->output.add_to(*command);
     command->callback([options, &chosen] { chosen = [options] { return run_eval(*options); }; });

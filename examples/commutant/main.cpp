@@ -44,16 +44,18 @@ int run(int argc, char** argv) {
     program::add_check(app, chosen);
     program::add_eval(app, chosen);
     program::add_quantize(app, chosen);
+    program::add_generate(app, chosen);
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& help_or_version) {
         return app.exit(help_or_version);
     } catch (CLI::RequiredError const& error) {
         if (argc < 2)
-            return refuse("give a command: inspect, check, eval or quantize (see commutant --help)");
+            return refuse(
+                "give a command: inspect, check, eval, quantize or generate (see commutant --help)");
         if (app.get_subcommands().empty())
             return refuse(std::string("'") + argv[1] +
-                          "' is no command, expected inspect, check, eval or quantize");
+                          "' is no command, expected inspect, check, eval, quantize or generate");
         return refuse(error.what());
     } catch (CLI::ParseError const& error) {
         return refuse(std::string(error.what()) + " (see commutant --help)");

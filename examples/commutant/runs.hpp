@@ -2,13 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <span>
+#include <vector>
 
+#include <commutant/model/sampler.hpp>
 #include <commutant/readings/eigen_matrix.hpp>
+#include <commutant/recipes/int4_decoder.hpp>
 #include <commutant/recipes/quantized_decoder.hpp>
 
-// Running models, in float and in double. What is declared here is instantiated in runs_float32.cpp and runs_float64.cpp
-// once for all commands: the forward pass is most of what there is to compile.
+// Running models: in float, in double, in integers. What is declared here is instantiated in runs_float32.cpp,
+// runs_float64.cpp and runs_int4.cpp once for all commands: the forward pass is most of what there is to compile.
 
 namespace program {
 
@@ -27,6 +32,28 @@ template <class M>
 template <class M>
 [[nodiscard]] cm::likelihood labelled_likelihood(char const* label, cm::quantized_decoder<M> const& q,
                                                  cm::token_sequences const& windows);
+
+[[nodiscard]] cm::likelihood labelled_likelihood(char const* label, cm::int4_decoder const& q,
+                                                 cm::token_sequences const& windows);
+
+/// A text to go on with.
+struct generation_request {
+    std::vector<std::int32_t> prompt{};  ///< at least one token
+    std::size_t n_tokens = 0;            ///< at most
+    std::optional<std::int32_t> stop{};  ///< ends the text, and is not part of it
+    cm::sampling_options sampling{};
+};
+
+/// What came of it.
+struct generation {
+    std::vector<std::int32_t> tokens{};
+    double prompt_seconds = 0;  ///< until the first token was known
+    double decode_seconds = 0;  ///< for all others, one by one
+    std::size_t n_steps = 0;    ///< tokens run one by one
+};
+
+/// Model     cm::decoder<float32>, cm::quantized_decoder<float32> or cm::int4_decoder
+template <class Model> [[nodiscard]] generation generated(Model const& m, generation_request const& request);
 
 /// A quantised decoder, with a progress bar while its ranges are set.
 template <class M>

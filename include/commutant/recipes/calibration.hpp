@@ -17,10 +17,11 @@
 namespace commutant {
 
 /// A runner whose RoPE table reaches as far as the windows, within what the model has positions for.
-template <class M>
-[[nodiscard]] runner<M> windows_runner(decoder<M> const& m, token_sequences const& windows) {
+template <class M, class Linear, class DownInput>
+[[nodiscard]] auto windows_runner(decoder<M, Linear, DownInput> const& m, token_sequences const& windows) {
     std::size_t const longest = longest_window(windows);
-    return runner<M>(m, longest < m.config.max_positions ? longest : m.config.max_positions);
+    return runner<M, decoder<M, Linear, DownInput>>(
+        m, longest < m.config.max_positions ? longest : m.config.max_positions);
 }
 
 /// A tap that observes the activations which want a static grid and changes none.

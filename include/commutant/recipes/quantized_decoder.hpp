@@ -80,10 +80,10 @@ template <class M>
 ///
 /// Units     natural logarithm
 /// Errors    std::invalid_argument for tokens outside the vocabulary or windows longer than max_positions
-template <class M, class Tap>
-[[nodiscard]] likelihood tapped_likelihood(decoder<M> const& m, Tap tap, token_sequences const& windows,
+template <class Decoder, class Tap>
+[[nodiscard]] likelihood tapped_likelihood(Decoder const& m, Tap tap, token_sequences const& windows,
                                            progress_callback const& progress = {}) {
-    runner<M> const run = windows_runner(m, windows);
+    auto const run = windows_runner(m, windows);
     likelihood total;
     std::size_t done = 0;
     for (auto const& window : windows) {
