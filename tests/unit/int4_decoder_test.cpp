@@ -8,6 +8,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <commutant/kernels/executor.hpp>
@@ -90,6 +91,16 @@ TEST_CASE("the integer decoder computes what fake quantisation computes", "[int4
                     CAPTURE(online, bits, to_string(timing), symmetric);
                     CHECK(deviation(cm::quantize_decoder(small_decoder(online), windows, settings)) < 2e-6);
                 }
+}
+
+TEST_CASE("folded gains and T_d without the residual scaling", "[int4_decoder]") {
+    for (auto const timing : {cm::grid_timing::static_grid, cm::grid_timing::dynamic_grid}) {
+        auto model = small_decoder(true);
+        model.online.token_scale = false;
+        auto settings = settings_of("4-4-4");
+        settings.activations.timing = settings.kv_cache.timing = timing;
+        CHECK(deviation(cm::quantize_decoder(std::move(model), windows, settings)) < 2e-6);
+    }
 }
 
 TEST_CASE("weights in groups, on one grid, and under q/k norms", "[int4_decoder]") {

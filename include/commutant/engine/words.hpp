@@ -38,9 +38,10 @@ using engine_const_map =
 }  // namespace detail
 
 /// a b^T in floating point: what is not quantised, an output head for instance.
-[[nodiscard]] inline engine_rows product_transposed(engine_rows const& a, engine_rows const& b) {
+[[nodiscard]] inline engine_rows product_transposed(engine_rows a, engine_rows const& b) {
+    a = std::move(a).evaluated();
     engine_rows r = detail::like(a, a.rows(), b.rows());
-    detail::mapped(r).noalias() = detail::mapped(a) * detail::mapped(b).transpose();
+    detail::mapped(r).noalias() = detail::mapped(std::as_const(a)) * detail::mapped(b).transpose();
     return r;
 }
 
