@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "harness/contest.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+namespace commutant::bench {
+
+timing const* contest_result::find(std::string_view contestant_name) const {
+    for (timing const& t : timings)
+        if (t.name == contestant_name) return &t;
+    return nullptr;
+}
+
+timing const* contest_result::best(std::string_view prefix) const {
+    timing const* r = nullptr;
+    for (timing const& t : timings)
+        if (t.name.starts_with(prefix) && (r == nullptr || t.median < r->median)) r = &t;
+    return r;
+}
+
+namespace {
+
+double now(effort const& how) {
+    timespec t{};
+    clock_gettime(how.processor_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+double seconds_of(contestant const& c, std::size_t calls, effort const& how) {
+    double const start = now(how);
+    for (std::size_t i = 0; i < calls; ++i) c.run();
+    return now(how) - start;
+}
+
+/// Calls that fill a round.
+std::size_t calibrated_calls(contestant const& c, effort const& how) {
+    for (std::size_t calls = 1;;) {
+        double const s = seconds_of(c, calls, how);
+        if (s >= how.seconds_per_round || calls >= (std::size_t{1} << 24)) return calls;
+        double const wanted = 1.2 * how.seconds_per_round / std::max(s, 1e-7);
+        calls = std::max(calls * 2,
+                         static_cast<std::size_t>(static_cast<double>(calls) * std::min(wanted, 64.0)));
+    }
+}
+
+timing summarised(contestant const& c, std::size_t calls, double error, std::vector<double> seconds) {
+    std::sort(seconds.begin(), seconds.end());
+    std::size_t const n = seconds.size();
+    double const median = n % 2 == 1 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2;
+    return {c.name, c.per_call, median, seconds.front(), seconds.back(), n, calls, error, c.tolerance};
+}
+
+}  // namespace
+
+contest_result hold(contest const& what, effort const& how) {
+    contest_result result{what.name, {}, {}};
+    std::vector<contestant> entered = what.prepare();
+
+    std::vector<double> errors;
+    std::vector<contestant> running;
+    for (contestant& c : entered) {
+        c.run();
+        double const error = c.error ? c.error() : 0.0;
+        if (!(error <= c.tolerance)) {
+            result.wrong.push_back(c.name + ": deviation " + std::to_string(error) + ", at most " +
+                                   std::to_string(c.tolerance));
+            continue;
+        }
+        errors.push_back(error);
+        running.push_back(std::move(c));
+    }
+
+    std::vector<std::size_t> calls;
+    double round_seconds = 0;
+    for (contestant const& c : running) {
+        calls.push_back(calibrated_calls(c, how));
+        round_seconds += seconds_of(c, calls.back(), how);
+    }
+    if (running.empty()) return result;
+    auto const affordable = static_cast<std::size_t>(how.seconds_per_contest / std::max(round_seconds, 1e-6));
+    std::size_t const rounds = std::clamp(affordable, how.min_rounds, how.max_rounds);
+
+    // Each round begins with another contestant, so that none always follows the same one.
+    std::vector<std::vector<double>> seconds(running.size());
+    for (std::size_t round = 0; round < rounds; ++round)
+        for (std::size_t i = 0; i < running.size(); ++i) {
+            std::size_t const c = (i + round) % running.size();
+            seconds[c].push_back(seconds_of(running[c], calls[c], how) / static_cast<double>(calls[c]));
+        }
+    for (std::size_t c = 0; c < running.size(); ++c)
+        result.timings.push_back(summarised(running[c], calls[c], errors[c], std::move(seconds[c])));
+    return result;
+}
+
+contest_result hold_and_judge(contest const& what, effort const& how, measures& into) {
+    contest_result result = hold(what, how);
+    if (what.judge) what.judge(result, into);
+    return result;
+}
+
+}  // namespace commutant::bench

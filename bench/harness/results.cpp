@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "harness/results.hpp"
+
+#include <sys/utsname.h>
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <stdexcept>
+#include <thread>
+
+#include "neighbours/neighbours.hpp"
+#include "peaks/bandwidth.hpp"
+
+namespace commutant::bench {
+
+using nlohmann::json;
+
+void to_json(json& j, timing const& t) {
+    j = {{"name", t.name},
+         {"seconds", {{"median", t.median}, {"min", t.min}, {"max", t.max}}},
+         {"rounds", t.rounds},
+         {"calls_per_round", t.calls_per_round},
+         {"operations", t.per_call.operations},
+         {"bytes", t.per_call.bytes},
+         {"elements", t.per_call.elements},
+         {"error", t.error},
+         {"tolerance", t.tolerance}};
+}
+void from_json(json const& j, timing& t) {
+    j.at("name").get_to(t.name);
+    json const& s = j.at("seconds");
+    t.median = s.at("median"), t.min = s.at("min"), t.max = s.at("max");
+    t.rounds = j.at("rounds"), t.calls_per_round = j.at("calls_per_round");
+    t.per_call = {j.at("operations"), j.at("bytes"), j.at("elements")};
+    t.error = j.at("error"), t.tolerance = j.at("tolerance");
+}
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(contest_result, name, timings, wrong)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(measure, metric, where, value)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(measures, all)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(run_results, tier, is_reference, n_threads, neighbours, contests, figures,
+                                   failure)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(report, machine, quick, runs)
+
+namespace {
+
+/// A rate in the unit that suits what was done.
+std::string rate_of(timing const& t) {
+    char text[96];
+    if (t.per_call.elements > 0)
+        std::snprintf(text, sizeof text, "%9.2f Gelem/s %7.1f GB/s", t.elements_per_second() / 1e9,
+                      t.bytes_per_second() / 1e9);
+    else if (t.per_call.operations > 0)
+        std::snprintf(text, sizeof text, "%9.1f Gop/s", t.operations_per_second() / 1e9);
+    else if (t.per_call.bytes > 0)
+        std::snprintf(text, sizeof text, "%9.1f GB/s", t.bytes_per_second() / 1e9);
+    else
+        std::snprintf(text, sizeof text, "%9.3f ms", t.median * 1e3);
+    return text;
+}
+
+void say(contest_result const& r) {
+    std::printf("%s\n", r.name.c_str());
+    for (timing const& t : r.timings)
+        std::printf("    %-38s %s  %.3g .. %.3g ms, %zu x %zu\n", t.name.c_str(), rate_of(t).c_str(),
+                    t.min * 1e3, t.max * 1e3, t.rounds, t.calls_per_round);
+    for (std::string const& w : r.wrong) std::printf("    WRONG, not timed: %s\n", w.c_str());
+    std::fflush(stdout);
+}
+
+}  // namespace
+
+run_results hold_all(session const& s, std::string const& filter) {
+    run_results r;
+    r.tier = s.tier, r.is_reference = s.is_reference, r.n_threads = s.n_threads;
+    r.neighbours = neighbours_here();
+    std::vector<contest> contests;
+    for (auto* add :
+         {add_peaks, add_gemm, add_memory_bound_gemm, add_small_gemm, add_block, add_hadamard, add_transfers})
+        add(contests, s);
+    std::regex const wanted(filter);
+    for (contest const& c : contests) {
+        if (!std::regex_search(c.name, wanted)) continue;
+        r.contests.push_back(hold_and_judge(c, s.how(), r.figures));
+        say(r.contests.back());
+    }
+    return r;
+}
+
+std::vector<std::string> machine_here() {
+    std::vector<std::string> r;
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with("model name")) {
+            r.push_back(line.substr(line.find(':') + 2));
+            break;
+        }
+    memory_sizes const m = sizes_of_memory();
+    auto const kib = [](std::size_t n) { return std::to_string(n >> 10) + " KiB"; };
+    r.push_back(std::to_string(std::thread::hardware_concurrency()) + " processors, L1d " + kib(m.l1) +
+                ", L2 " + kib(m.l2) + ", L3 " + kib(m.l3) + "; data from DRAM are rotated through " +
+                std::to_string(m.beyond_caches >> 20) + " MiB for each contestant");
+#if defined(__VERSION__)
+    r.push_back(std::string("compiler ") + __VERSION__);
+#endif
+    return r;
+}
+
+void write_json(report const& r, std::filesystem::path const& file) {
+    std::ofstream out(file);
+    out << json(r).dump(1) << '\n';
+    if (!out) throw std::runtime_error("bench: cannot write " + file.string());
+}
+
+report read_json(std::filesystem::path const& file) {
+    std::ifstream in(file);
+    if (!in) throw std::runtime_error("bench: cannot read " + file.string());
+    return json::parse(in).get<report>();
+}
+
+}  // namespace commutant::bench

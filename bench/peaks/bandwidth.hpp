@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "harness/contest.hpp"
+
+namespace commutant::bench {
+
+/// Sizes of this machine's memory levels, in bytes.
+struct memory_sizes {
+    std::size_t l1, l2, l3;
+    std::size_t beyond_caches;  ///< data rotated through when it has to come from DRAM
+};
+
+/// As the system states them. beyond_caches is five times the L3, at least 1 GiB, at most a sixteenth of what is free.
+[[nodiscard]] memory_sizes sizes_of_memory();
+
+/// "read", "memcpy", "in place", "non-temporal copy" over n_bytes that are rotated through total_bytes.
+///
+/// Units     bytes: read plus written
+[[nodiscard]] std::vector<contestant> bandwidth_peaks(std::string const& prefix, std::size_t n_bytes,
+                                                      std::size_t total_bytes, int n_threads);
+
+/// One of them.
+[[nodiscard]] contestant bandwidth_peak(std::string const& kind, std::string const& name, std::size_t n_bytes,
+                                        std::size_t total_bytes, int n_threads);
+
+}  // namespace commutant::bench

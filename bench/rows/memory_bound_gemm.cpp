@@ -1,0 +1,45 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "peaks/bandwidth.hpp"
+#include "peaks/compute.hpp"
+#include "rows/gemm_contests.hpp"
+
+namespace commutant::bench {
+namespace {
+
+contest from_dram(session const& s, gemm_shape shape) {
+    bool const few = shape.m <= 4;
+    std::string const row = few ? "gemv" : "dram16";
+    auto const prepare = [s, shape] {
+        std::size_t const rotated = sizes_of_memory().beyond_caches;
+        gemm_entries entries;
+        entries.other_floating_point = false;
+        std::vector<contestant> r = gemm_contestants(s, shape, entries, rotated);
+        r.push_back(bandwidth_peak("read", "peak read", shape.n * shape.k / 2, rotated, s.n_threads));
+        return r;
+    };
+    auto const judge = [row, few](contest_result const& r, measures& into) {
+        judge_against_neighbours(r, row, into);
+        timing const* const read = r.find("peak read");
+        if (!few || read == nullptr) return;
+        for (char const* width : {" W4A8", " W4A4"})
+            if (timing const* const ours = r.find("commutant" + std::string(width)); ours != nullptr)
+                into.add("gemv.read", r.name + width, ours->bytes_per_second() / read->bytes_per_second());
+    };
+    return {name_of(row, shape), prepare, judge};
+}
+
+}  // namespace
+
+void add_memory_bound_gemm(std::vector<contest>& to, session const& s) {
+    if (s.n_threads != 1) return;
+    for (std::size_t m : {1, 2, 3, 4, 16})
+        for (auto const& [n, k] : llama_shapes) {
+            // The shape of gate_proj stands for all where time is short.
+            if ((s.quick || m == 2 || m == 3) && n != 14336) continue;
+            if (s.quick && (m == 2 || m == 3)) continue;
+            to.push_back(from_dram(s, {m, n, k}));
+        }
+}
+
+}  // namespace commutant::bench
