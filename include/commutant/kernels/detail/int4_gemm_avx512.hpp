@@ -60,37 +60,39 @@ struct int4_avx512 {
                                                  std::size_t m, std::size_t n_rows, std::size_t tile,
                                                  std::size_t tiles) noexcept {
         int4_weights_view const& w = job.weights;
-        for (std::size_t t = 0; t < tiles; ++t) {
-            std::size_t const n = (tile + t) * w.tile_columns, left = w.out_features - n;
-            auto const mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
-            __m512 const weight_scales = w.per_channel ? _mm512_load_ps(w.scales + n) : _mm512_setzero_ps();
-            __m512i const column_sums = _mm512_load_si512(w.column_sums + 2 * n);
-            __m512 const scaled_sums = _mm512_load_ps(w.scaled_column_sums + n);
-            __m512 const bias =
-                job.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, job.bias + n);
-            for (std::size_t r = 0; r < n_rows; ++r) {
-                std::int32_t const* const c = sums + r * int4_gemm_job::panel_columns + t * 16;
-                std::int32_t const zero_point = job.zero_point(m + r);
-                __m512 scale = _mm512_set1_ps(job.scale(m + r)), sum;
-                if (w.per_channel) {
-                    // A column's sum is low + 256 high, in 16 bits each.
-                    __m512i const factors = _mm512_set1_epi32(
-                        static_cast<std::int32_t>(static_cast<std::uint32_t>(zero_point) << 24 |
-                                                  (static_cast<std::uint32_t>(zero_point) & 0xffff)));
-                    sum = _mm512_cvtepi32_ps(
-                        _mm512_sub_epi32(_mm512_loadu_si512(c), _mm512_madd_epi16(column_sums, factors)));
-                    scale = _mm512_mul_ps(scale, weight_scales);
-                } else {
-                    sum = _mm512_fmadd_ps(_mm512_set1_ps(-static_cast<float>(zero_point)), scaled_sums,
-                                          _mm512_loadu_ps(c));
-                }
+        std::size_t const n = tile * w.tile_columns, left = w.out_features - n;
+        auto const last_mask = static_cast<__mmask16>(left >= tiles * 16 ? 0xffff : (1u << left % 16) - 1);
+        for (std::size_t r = 0; r < n_rows; ++r, ++m, sums += int4_gemm_job::panel_columns) {
+            std::int32_t const zero_point = job.zero_point(m);
+            // A column's sum is low + 256 high, in 16 bits each.
+            __m512i const factors = _mm512_set1_epi32(
+                static_cast<std::int32_t>(static_cast<std::uint32_t>(zero_point) << 24 |
+                                          (static_cast<std::uint32_t>(zero_point) & 0xffff)));
+            __m512 const minus_zero_point = _mm512_set1_ps(-static_cast<float>(zero_point));
+            __m512 const row_scale = _mm512_set1_ps(job.scale(m)),
+                         bias_scale = _mm512_set1_ps(job.bias_scale(m));
+            float* const y = job.y + m * job.y_stride + n;
+            float const* const residual =
+                job.residual == nullptr ? nullptr : job.residual + m * job.residual_stride + n;
+            for (std::size_t t = 0; t < tiles; ++t) {
+                __mmask16 const mask = t + 1 == tiles ? last_mask : static_cast<__mmask16>(0xffff);
+                std::size_t const c = t * 16;
                 __m512 addend = _mm512_setzero_ps();
-                if (job.residual != nullptr)
-                    addend = _mm512_maskz_loadu_ps(mask, job.residual + (m + r) * job.residual_stride + n);
+                if (residual != nullptr) addend = _mm512_maskz_loadu_ps(mask, residual + c);
                 if (job.bias != nullptr)
-                    addend = _mm512_fmadd_ps(_mm512_set1_ps(job.bias_scale(m + r)), bias, addend);
-                _mm512_mask_storeu_ps(job.y + (m + r) * job.y_stride + n, mask,
-                                      _mm512_fmadd_ps(sum, scale, addend));
+                    addend =
+                        _mm512_fmadd_ps(bias_scale, _mm512_maskz_loadu_ps(mask, job.bias + n + c), addend);
+                __m512 sum, scale = row_scale;
+                if (w.per_channel) {
+                    __m512i const column_sums = _mm512_load_si512(w.column_sums + 2 * (n + c));
+                    sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums + c),
+                                                              _mm512_madd_epi16(column_sums, factors)));
+                    scale = _mm512_mul_ps(scale, _mm512_load_ps(w.scales + n + c));
+                } else {
+                    sum = _mm512_fmadd_ps(minus_zero_point, _mm512_load_ps(w.scaled_column_sums + n + c),
+                                          _mm512_loadu_ps(sums + c));
+                }
+                _mm512_mask_storeu_ps(y + c, mask, _mm512_fmadd_ps(sum, scale, addend));
             }
         }
     }

@@ -23,6 +23,7 @@ struct int4_avx512_vnni : int4_avx512 {
     static constexpr std::size_t block_rows = 480;
     static constexpr std::size_t panel_tiles = 4;
     static constexpr std::size_t main_rows = 6;
+    static constexpr bool unpacks_in_tiles = true;
 
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
 
@@ -129,75 +130,86 @@ struct int4_avx512_vnni : int4_avx512 {
         (end_row<Grouped>(sums[R], tile, R, g, std::make_index_sequence<Tiles>{}), ...);
     }
 
-    /// Streamed: lines are split into nibbles in registers; otherwise an unpacked panel is read.
-    template <bool Streamed, bool Grouped, std::size_t Rows, std::size_t Tiles>
+    template <std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void store_panel(
+        __m512i const (&low)[Tiles], __m512i const (&high)[Tiles], std::uint8_t* p,
+        std::index_sequence<T...>) noexcept {
+        (_mm512_store_si512(p + T * 64, low[T]), ...);
+        (_mm512_store_si512(p + (Tiles + T) * 64, high[T]), ...);
+    }
+
+    template <int4_source Source, bool Grouped, std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AVX512_VNNI static void multiply(int4_tile const& tile) noexcept {
         constexpr auto rows = std::make_index_sequence<Rows>{};
         constexpr auto tiles = std::make_index_sequence<Tiles>{};
         std::size_t const stride = tile.a_stride;
         std::int8_t const* a[4] = {tile.a, tile.a + 3 * stride, tile.a + 6 * stride, tile.a + 9 * stride};
-        std::uint8_t const* w = tile.w;
+        std::uint8_t const* w = Source == int4_source::panel ? tile.panel : tile.w;
         std::uint8_t const* ahead = tile.ahead;
+        std::uint8_t* panel = tile.panel;
         for (std::size_t g = 0; g < tile.n_groups; ++g) {
             __m512i sums[Rows][Tiles];
             begin_rows<Grouped>(sums, tile, g, rows);
-            for (std::size_t s = 0; s < tile.n_steps; ++s) {
-                if constexpr (Streamed) {
+            if constexpr (Source != int4_source::panel) {
+                for (std::size_t s = 0; s < tile.n_steps; ++s) {
                     __m512i low[Tiles], high[Tiles];
                     load_lines(low, high, w, tile.w_stride, tiles);
+                    if constexpr (Source == int4_source::lines_to_panel) {
+                        store_panel(low, high, panel, tiles);
+                        panel += Tiles * 128;
+                    }
                     add_rows(sums, low, a, stride, 0, rows);
                     add_rows(sums, high, a, stride, 4, rows);
                     w += 64;
-                } else {
-                    __m512i panel[Tiles];
-                    load_panel(panel, w, tiles);
-                    add_rows(sums, panel, a, stride, 0, rows);
-                    load_panel(panel, w + Tiles * 64, tiles);
-                    add_rows(sums, panel, a, stride, 4, rows);
-                    w += Tiles * 128;
+                    a[0] += 8, a[1] += 8, a[2] += 8, a[3] += 8;
+                }
+            } else {
+                for (std::size_t s = 0; s < 2 * tile.n_steps; ++s) {
+                    __m512i weights[Tiles];
+                    load_panel(weights, w, tiles);
+                    add_rows(sums, weights, a, stride, 0, rows);
+                    w += Tiles * 64;
+                    a[0] += 4, a[1] += 4;
                     _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
                     ahead += tile.ahead_stride;
                 }
-                a[0] += 8, a[1] += 8, a[2] += 8, a[3] += 8;
             }
             end_rows<Grouped>(sums, tile, g, rows);
         }
     }
 
-    template <bool Streamed, bool Grouped, std::size_t Rows>
+    template <int4_source Source, bool Grouped, std::size_t Rows>
     [[nodiscard]] static int4_tile_function* with_tiles(std::size_t tiles) noexcept {
         if constexpr (Rows <= 6) {
-            if (tiles == 4) return &multiply<Streamed, Grouped, Rows, 4>;
+            if (tiles == 4) return &multiply<Source, Grouped, Rows, 4>;
         }
-        return tiles == 2 ? &multiply<Streamed, Grouped, Rows, 2> : &multiply<Streamed, Grouped, Rows, 1>;
+        return tiles == 2 ? &multiply<Source, Grouped, Rows, 2> : &multiply<Source, Grouped, Rows, 1>;
     }
     template <bool Grouped>
-    [[nodiscard]] static int4_tile_function* streamed_with_rows(std::size_t rows,
-                                                                std::size_t tiles) noexcept {
+    [[nodiscard]] static int4_tile_function* with_rows(int4_source source, std::size_t rows,
+                                                       std::size_t tiles) noexcept {
+        using enum int4_source;
+        if (source == panel)
+            return rows == 4 ? with_tiles<panel, Grouped, 4>(tiles) : with_tiles<panel, Grouped, 6>(tiles);
+        if (source == lines_to_panel) return with_tiles<lines_to_panel, Grouped, 6>(tiles);
         switch (rows) {
             case 1:
-                return with_tiles<true, Grouped, 1>(tiles);
+                return with_tiles<lines, Grouped, 1>(tiles);
             case 2:
-                return with_tiles<true, Grouped, 2>(tiles);
+                return with_tiles<lines, Grouped, 2>(tiles);
             case 4:
-                return with_tiles<true, Grouped, 4>(tiles);
+                return with_tiles<lines, Grouped, 4>(tiles);
             case 6:
-                return with_tiles<true, Grouped, 6>(tiles);
+                return with_tiles<lines, Grouped, 6>(tiles);
             case 8:
-                return with_tiles<true, Grouped, 8>(tiles);
+                return with_tiles<lines, Grouped, 8>(tiles);
             default:
-                return with_tiles<true, Grouped, 12>(tiles);
+                return with_tiles<lines, Grouped, 12>(tiles);
         }
     }
-    [[nodiscard]] static int4_tile_function* streamed(bool grouped, std::size_t rows,
-                                                      std::size_t tiles) noexcept {
-        return grouped ? streamed_with_rows<true>(rows, tiles) : streamed_with_rows<false>(rows, tiles);
-    }
-    [[nodiscard]] static int4_tile_function* panelled(bool grouped, std::size_t rows,
-                                                      std::size_t tiles) noexcept {
-        if (rows == 4)
-            return grouped ? with_tiles<false, true, 4>(tiles) : with_tiles<false, false, 4>(tiles);
-        return grouped ? with_tiles<false, true, 6>(tiles) : with_tiles<false, false, 6>(tiles);
+    [[nodiscard]] static int4_tile_function* tile(int4_source source, bool grouped, std::size_t rows,
+                                                  std::size_t tiles) noexcept {
+        return grouped ? with_rows<true>(source, rows, tiles) : with_rows<false>(source, rows, tiles);
     }
 };
 

@@ -11,6 +11,13 @@
 
 namespace commutant::kernels::detail {
 
+/// Where a tile's weights come from.
+enum class int4_source : unsigned char {
+    lines,           ///< packed lines, split into nibbles in registers
+    lines_to_panel,  ///< the same; the nibbles are stored in the panel too
+    panel            ///< the panel
+};
+
 /// One tile: some rows times some column tiles of 16, over some inputs.
 ///
 /// Equation  per channel  c[r, n] = (first ? corrections[r] : c[r, n]) + sum_k a[r, k] (w[n, k] + 8);
@@ -19,7 +26,7 @@ namespace commutant::kernels::detail {
 struct int4_tile {
     std::int8_t const* a;
     std::size_t a_stride;
-    std::uint8_t const* w;  ///< lines, or an unpacked panel: [n_steps * 2][column tiles][64]
+    std::uint8_t const* w;  ///< lines
     std::size_t w_stride;   ///< bytes between the lines of neighbouring column tiles
     std::size_t n_steps;    ///< of 8 inputs, in one group
     std::size_t n_groups;   ///< 1 per channel
@@ -27,10 +34,11 @@ struct int4_tile {
     std::size_t correction_stride;
     float const* scales;
     std::size_t scale_stride;
-    std::int32_t* c;  ///< rows of panel_columns; floats per group
+    std::uint8_t* panel;  ///< unpacked weights: [n_steps * 2][column tiles][64]
+    std::int32_t* c;      ///< rows of panel_columns; floats per group
     bool first;
     std::uint8_t const* ahead;  ///< memory that will be wanted later
-    std::size_t ahead_stride;   ///< bytes of it to ask for per step
+    std::size_t ahead_stride;   ///< bytes of it to ask for per half step
 };
 
 using int4_tile_function = void(int4_tile const&) noexcept;
@@ -38,9 +46,10 @@ using int4_tile_function = void(int4_tile const&) noexcept;
 /// Walks over a part of a product with the tiles of one instruction set.
 ///
 /// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(rows): tiles that unpack in registers, for few
-///           rows; panel_rows(rows_left): tiles that read an unpacked panel; block_inputs, block_rows, panel_tiles;
-///           copies(job): whether all rows are copied; row_sums, unpack, finish;
-///           streamed(grouped, rows, tiles), panelled(grouped, rows, tiles): the tiles
+///           rows; panel_rows(rows_left): tiles that read an unpacked panel, most of main_rows; panel_tiles,
+///           block_inputs, block_rows; unpacks_in_tiles: whether the first tile of a panel unpacks it, otherwise
+///           unpack does; copies(job): whether all rows are copied; row_sums, finish;
+///           tile(source, grouped, rows, tiles)
 template <class Kit> struct int4_gemm_driver {
     using job_t = int4_gemm_job;
 
@@ -122,7 +131,7 @@ template <class Kit> struct int4_gemm_driver {
             if (tiles == 3) tiles = 2;
             tile.w = w.lines + t * tile.w_stride;
             tile.scales = w.scales + t * w.tile_columns;
-            auto* const function = Kit::streamed(grouped, tile_rows, tiles);
+            auto* const function = Kit::tile(int4_source::lines, grouped, tile_rows, tiles);
             for (std::size_t m = part.begin_row; m < part.end_row; m += tile_rows) {
                 set_rows(tile, job, copied_from, m, 0);
                 function(tile);
@@ -142,9 +151,9 @@ template <class Kit> struct int4_gemm_driver {
         auto* const panel = reinterpret_cast<std::uint8_t*>(part.scratch);
         auto* const sums = reinterpret_cast<std::int32_t*>(part.scratch + int4_gemm_panel_bytes(w));
         int4_tile tile{};
-        tile.w = panel;
+        tile.panel = panel;
         tile.scale_stride = w.n_columns_padded();
-        std::size_t const line_stride = w.n_steps() * w.line_bytes;
+        tile.w_stride = w.n_steps() * w.line_bytes;
 
         for (std::size_t top = part.begin_row; top < part.end_row; top += Kit::block_rows) {
             std::size_t const bottom = std::min(part.end_row, top + Kit::block_rows);
@@ -154,8 +163,9 @@ template <class Kit> struct int4_gemm_driver {
                 if (tiles == 3) tiles = 2;
                 for (std::size_t step = 0; step < w.n_steps(); step += block_steps) {
                     std::size_t const n_steps = std::min(block_steps, w.n_steps() - step);
-                    std::uint8_t const* const lines = w.lines + t * line_stride + step * w.line_bytes;
-                    Kit::unpack(lines, line_stride, tiles, n_steps, panel);
+                    tile.w = w.lines + t * tile.w_stride + step * w.line_bytes;
+                    if constexpr (!Kit::unpacks_in_tiles)
+                        Kit::unpack(tile.w, tile.w_stride, tiles, n_steps, panel);
                     tile.n_groups = grouped ? n_steps / group_steps : 1;
                     tile.n_steps = grouped ? group_steps : n_steps;
                     tile.scales = w.scales + t * w.tile_columns +
@@ -164,15 +174,18 @@ template <class Kit> struct int4_gemm_driver {
                     bool const last = step + n_steps == w.n_steps();
                     // The next panel's lines, spread over this one's tiles.
                     std::size_t const ahead = tiles * n_steps * w.line_bytes;
-                    tile.ahead_stride = ahead / (n_steps * ((bottom - top) / Kit::main_rows + 1)) + 1;
-                    tile.ahead = last ? w.lines + (t + tiles) * line_stride : lines + n_steps * w.line_bytes;
+                    tile.ahead_stride = ahead / (2 * n_steps * ((bottom - top) / Kit::main_rows + 1)) + 1;
+                    tile.ahead =
+                        last ? w.lines + (t + tiles) * tile.w_stride : tile.w + n_steps * w.line_bytes;
                     std::size_t rows = 0;
                     for (std::size_t m = top; m < bottom; m += rows) {
-                        rows = Kit::panel_rows(bottom - m);
+                        bool const unpacks = Kit::unpacks_in_tiles && m == top;
+                        rows = unpacks ? Kit::main_rows : Kit::panel_rows(bottom - m);
                         set_rows(tile, job, copied_from, m, step);
                         tile.c = one_block ? sums : sums + (m - top) * job_t::panel_columns;
-                        Kit::panelled(grouped, rows, tiles)(tile);
-                        tile.ahead += tile.ahead_stride * n_steps;
+                        Kit::tile(unpacks ? int4_source::lines_to_panel : int4_source::panel, grouped, rows,
+                                  tiles)(tile);
+                        if (!unpacks) tile.ahead += tile.ahead_stride * n_steps * 2;
                         if (last) Kit::finish(job, tile.c, m, std::min(rows, bottom - m), t, tiles);
                     }
                 }
