@@ -60,14 +60,21 @@ struct fixture {
 
 TEST_CASE("bad usage is one line and exit code 2", "[program]") {
     fixture const f;
-    f.refuses({}, "give a command: inspect, check, eval or quantize");
-    f.refuses({"evaluate"}, "'evaluate' is no command, expected inspect, check, eval or quantize");
+    f.refuses({}, "give a command: inspect, check, eval, quantize or generate");
+    f.refuses({"evaluate"}, "'evaluate' is no command, expected inspect, check, eval, quantize or generate");
     f.refuses({"eval", f.folder.string(), "--text", f.text.string(), "--windws", "3"}, "--windws");
     f.refuses({"eval", f.folder.string()}, "give --text FILE or --tokens FILE.safetensors");
     f.refuses({"eval", f.folder.string(), "--text", f.text.string(), "--dtype", "int4"}, "--dtype");
     f.refuses({"eval", f.folder.string(), "--text", f.text.string(), "--length", "33"},
               "--length is 33, expected at most the 32 positions of the model");
+    f.refuses({"eval", f.folder.string(), "--text", f.text.string(), "--engine", "int4"},
+              "holds no quantised codes, expected the folder DIR/quantized of quantize --out DIR");
     f.refuses({"check", f.folder.string(), "--plan", "everything"}, "--plan");
+    f.refuses({"generate", f.folder.string(), "--engine", "int4"}, "holds no quantised codes");
+    f.refuses({"generate", f.folder.string(), "--temperature", "-1"}, "--temperature");
+    f.refuses({"generate", f.folder.string(), "--tokens", "0"}, "--tokens");
+    f.refuses({"generate", f.folder.string(), "--prompt", std::string(40, 'q')},
+              "expected fewer than the 32 positions of the model");
     f.refuses({"quantize", f.folder.string(), "--calib", f.text.string()}, "give --eval FILE");
     f.refuses({"quantize", f.folder.string(), "--eval", f.text.string()}, "give --calib FILE");
     f.refuses(f.quantize(f.folder, {"--bits", "4-4"}),
@@ -80,6 +87,30 @@ TEST_CASE("bad usage is one line and exit code 2", "[program]") {
               "divisor of the "
               "16 columns");
     f.refuses(f.quantize(f.folder, {"--range", "lp", "--p", "9"}), "--p");
+}
+
+TEST_CASE("integer kernels refuse what they do not run", "[program]") {
+    fixture const f;
+    auto const quantized = [&](char const* name, std::vector<std::string> const& more) {
+        std::vector<std::string> arguments{
+            "quantize", f.folder.string(), "--calib", f.text.string(),
+            "--eval",   f.text.string(),   "--out",   (f.scratch / name).string()};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        REQUIRE(run(arguments).code == 0);
+        return f.scratch / name / "quantized";
+    };
+    auto const refused = [&](fs::path const& model, std::string const& words) {
+        f.refuses({"eval", model.string(), "--text", f.text.string(), "--engine", "int4"}, words);
+        f.refuses({"generate", model.string(), "--engine", "int4"}, words);
+    };
+    refused(quantized("wide", {"--bits", "8-8-8"}), "weights have 8 bits, expected 2 to 4");
+    refused(quantized("float", {"--bits", "4-16-4"}), "activations are floating point");
+    refused(quantized("bmm", {"--coverage", "plus_bmm"}), "the coverage is plus_bmm, expected linears_kv");
+    fs::path const good = quantized("good", {});
+    f.refuses({"eval", good.string(), "--text", f.text.string(), "--engine", "int4", "--dtype", "float64"},
+              "--dtype float64 was given with --engine int4");
+    fs::remove(good / "tok300.bin");
+    f.refuses({"generate", good.string()}, "no tokenizer lies beside");
 }
 
 TEST_CASE("a model that is not there, or is half there", "[program]") {

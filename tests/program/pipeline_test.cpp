@@ -37,7 +37,7 @@ TEST_CASE("--version and --help", "[program]") {
                                 std::to_string(COMMUTANT_VERSION_PATCH);
     CHECK(succeeded({"--version"}).out == "commutant " + version + "\n");
     std::string const help = succeeded({"--help"}).out;
-    for (char const* command : {"inspect", "check", "eval", "quantize"}) {
+    for (char const* command : {"inspect", "check", "eval", "quantize", "generate"}) {
         CHECK_THAT(help, Catch::Contains(command));
         CHECK_THAT(succeeded({command, "--help"}).out, Catch::Contains("--json"));
     }
@@ -197,6 +197,54 @@ TEST_CASE("quantize: the table, and both folders read back", "[program]") {
                       .code == 2);
         }
     }
+}
+
+TEST_CASE("eval --engine int4 and generate run what quantize wrote in integers", "[program]") {
+    scratch_folder const scratch;
+    auto const calib = make_text(scratch / "calib.txt", 9), text = make_text(scratch / "text.txt");
+    fs::path const model = make_folder_model(scratch / "hf");
+    for (char const* bits : {"4-4-4", "3-8-16"})
+        for (char const* timing : {"--static", "--dynamic"}) {
+            CAPTURE(bits, timing);
+            fs::path const out = scratch / (std::string(bits) + timing);
+            succeeded({"quantize", model.string(), "--bits", bits, timing, "--calib", calib.string(),
+                       "--eval", text.string(), "--out", out.string()});
+            std::string const folder = (out / "quantized").string();
+            auto const eval = [&](words const& more) {
+                words arguments{"eval", folder, "--text", text.string(), "--json", "-"};
+                arguments.insert(arguments.end(), more.begin(), more.end());
+                return succeeded(arguments).json();
+            };
+            auto const fake = eval({}), integers = eval({"--engine", "int4"});
+            CHECK(fake.at("engine") == "fake");
+            CHECK(integers.at("engine") == "int4");
+            CHECK(integers.at("nll_per_token").get<double>() ==
+                  Approx(fake.at("nll_per_token").get<double>()).epsilon(1e-5));
+            CHECK(eval({"--engine", "int4", "--threads", "2"}).at("nll_per_token") ==
+                  integers.at("nll_per_token"));
+
+            auto const generate = [&](std::string const& from, words const& more) {
+                words arguments{"generate", from, "--prompt", "the fox", "--tokens", "9", "--json", "-"};
+                arguments.insert(arguments.end(), more.begin(), more.end());
+                return succeeded(arguments).json();
+            };
+            auto const said = generate(folder, {"--engine", "int4"});
+            CHECK(said.at("tokens").size() <= 9);
+            CHECK(said.at("tokens").size() >= 1);
+            CHECK(said.at("block_weight_bytes").get<int>() > 0);
+            CHECK(said.at("tokens") == generate(folder, {}).at("tokens"));
+            CHECK(said.at("tokens") == generate(folder, {"--engine", "int4", "--threads", "2"}).at("tokens"));
+            auto const sampled = [&](char const* seed) {
+                return generate(folder, {"--engine", "int4", "--temperature", "50", "--seed", seed})
+                    .at("tokens");
+            };
+            CHECK(sampled("1") == sampled("1"));
+            CHECK(sampled("1") != sampled("2"));
+        }
+    // The text follows the prompt on stdout; a float checkpoint is run as it is.
+    outcome const plain = succeeded({"generate", model.string(), "--prompt", "the fox", "--tokens", "3"});
+    CHECK(plain.out.substr(0, 7) == "the fox");
+    CHECK_THAT(plain.err, Catch::Contains("tokens per second"));
 }
 
 TEST_CASE("quantize: the same seed writes the same bytes, another seed other ones", "[program]") {
