@@ -114,7 +114,7 @@ struct token_grids {
 ///
 /// Note      a row with NaN or infinity in it, or beyond float32's range, gets the scale NaN
 [[nodiscard]] inline kv_grid token_grid(std::span<float const> row, int num_bits, bool symmetric) noexcept {
-    float_range const r = float_range_of(row);
+    row_extent const r = row_extent_of(row);
     double const min = r.min < 0 ? static_cast<double>(r.min) : 0.0;
     double const max = r.max > 0 ? static_cast<double>(r.max) : 0.0;
     if (!r.finite) return {std::numeric_limits<float>::quiet_NaN(), 0};

@@ -17,13 +17,13 @@ namespace commutant::kernels::detail {
 
 /// Up to so many rows read packed words as they are; more share a tile of floats.
 inline constexpr std::size_t direct_rows = 16;
-/// Lane blocks of keys, and terms of values, in a tile: with 64 lanes each is 32 KiB, the first-level cache's size.
+/// Lane blocks of keys, and terms of values, in a tile; longer sums load and store their parts less often.
 inline constexpr std::size_t key_tile_blocks = 4;
-inline constexpr std::size_t value_tile_terms = 128;
+inline constexpr std::size_t value_tile_terms = 192;
 /// Rows on the causal diagonal that go together.
 inline constexpr std::size_t diagonal_rows = 12;
 
-/// Contexts up to which a task takes four, or two, times as many rows as beyond.
+/// Contexts up to which a task takes three times, or twice, as many rows as beyond.
 inline constexpr std::size_t short_context = 1024, long_context = 2048;
 
 /// One offset for every lane and term.
@@ -95,7 +95,7 @@ struct attention_plan {
           width(round_up(f.head_dim, lanes_per_block)),
           positions(n_positions) {
         // Enough rows to pay for the tile, few enough for their scores to stay in the second-level cache.
-        std::size_t const wanted = positions <= short_context ? 192 : positions <= long_context ? 96 : 48;
+        std::size_t const wanted = positions <= short_context ? 144 : positions <= long_context ? 96 : 48;
         block_tokens = std::max<std::size_t>(wanted / n_rep, 1);
         block_tokens = std::min(block_tokens >= 3 ? block_tokens / 3 * 3 : block_tokens,
                                 std::max<std::size_t>(tokens, 1));

@@ -50,6 +50,31 @@ using multiply_function = void(product const*, operand const*) noexcept;
 using expand_function = void(operand const*, std::size_t terms, std::size_t lane_blocks,
                              float* tile) noexcept;
 
+/// Which grid a number of quantised storage lies on.
+enum class offset_kind : unsigned char { one, per_lane, per_term };
+
+[[nodiscard]] inline offset_kind kind_of(operand const& o) noexcept {
+    return o.offset_step == 0  ? offset_kind::one
+           : o.offset_per_term ? offset_kind::per_term
+                               : offset_kind::per_lane;
+}
+
+/// f(Bodies<storage, kind>{}) for those of an operand: compiled bodies for each pair.
+template <template <kv_storage, offset_kind> class Bodies, class F>
+inline void with_kinds(operand const* o, F const& f) noexcept {
+    using enum kv_storage;
+    using enum offset_kind;
+    offset_kind const kind = kind_of(*o);
+    if (o->storage == float32) return f(Bodies<float32, one>{});
+    if (o->storage == int4)
+        return kind == one        ? f(Bodies<int4, one>{})
+               : kind == per_lane ? f(Bodies<int4, per_lane>{})
+                                  : f(Bodies<int4, per_term>{});
+    return kind == one        ? f(Bodies<int8, one>{})
+           : kind == per_lane ? f(Bodies<int8, per_lane>{})
+                              : f(Bodies<int8, per_term>{});
+}
+
 [[nodiscard]] inline float number_at(operand const& o, std::size_t term, std::size_t block,
                                      std::size_t lane) noexcept {
     std::size_t const per_word = codes_per_word(o.storage);

@@ -14,14 +14,14 @@
 namespace commutant::kernels::detail {
 
 /// Smallest and largest of some values; finite if neither NaN nor infinity is among them.
-struct float_range {
+struct row_extent {
     float min;
     float max;
     bool finite;
 };
 
 /// Integers of the same order as the floats, which tell NaN and infinity apart at the ends.
-[[nodiscard]] inline float_range float_range_of(std::span<float const> x) noexcept {
+[[nodiscard]] inline row_extent row_extent_of(std::span<float const> x) noexcept {
     std::int32_t low = 0, high = 0;  // 0.0 is on every grid
     for (float const v : x) {
         auto const bits = std::bit_cast<std::int32_t>(v);
