@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/hadamard_core_avx512.hpp>
 #include <commutant/kernels/detail/hadamard_plan.hpp>
 #include <commutant/kernels/detail/hadamard_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
@@ -45,9 +46,11 @@ namespace detail {
 
 template <class T> using hadamard_function = void(hadamard_plan const&, hadamard_job<T> const&) noexcept;
 
-template <class T>
-inline constexpr std::array hadamard_bodies{
-    body<hadamard_function<T>>{isa::scalar, hadamard_scalar<T>},
+template <class T> inline constexpr std::array hadamard_bodies {
+#if defined(COMMUTANT_KERNELS_X86)
+    body<hadamard_function<T>>{isa::avx512bw, hadamard_avx512<T>},
+#endif
+        body<hadamard_function<T>>{isa::scalar, hadamard_scalar<T>},
 };
 
 template <class T>

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/quantize_avx512.hpp>
 #include <commutant/kernels/detail/quantize_scalar.hpp>
 #include <commutant/kernels/detail/quantize_sink.hpp>
 #include <commutant/kernels/int4_pack.hpp>
@@ -18,11 +19,17 @@ namespace detail {
 using range_function = float_range(float const*, std::size_t) noexcept;
 using quantize_rows_function = void(float const*, std::size_t, std::size_t, code_sink const&) noexcept;
 
-inline constexpr std::array range_bodies{
-    body<range_function>{isa::scalar, range_scalar},
+inline constexpr std::array range_bodies {
+#if defined(COMMUTANT_KERNELS_X86)
+    body<range_function>{isa::avx512bw, range_avx512},
+#endif
+        body<range_function>{isa::scalar, range_scalar},
 };
-inline constexpr std::array quantize_rows_bodies{
-    body<quantize_rows_function>{isa::scalar, quantize_rows_scalar},
+inline constexpr std::array quantize_rows_bodies {
+#if defined(COMMUTANT_KERNELS_X86)
+    body<quantize_rows_function>{isa::avx512bw, quantize_rows_avx512},
+#endif
+        body<quantize_rows_function>{isa::scalar, quantize_rows_scalar},
 };
 
 }  // namespace detail

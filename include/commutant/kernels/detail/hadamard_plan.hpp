@@ -16,6 +16,32 @@
 #include <vector>
 
 namespace commutant::kernels {
+namespace detail {
+
+/// Rows of a core that are summed together.
+[[nodiscard]] constexpr std::size_t core_group_size(std::size_t core) noexcept { return core <= 64 ? 4 : 6; }
+
+/// Which signed sum of a group output c takes, and its sign: 2 m + (1 if sum m is subtracted).
+///
+/// Layout    group g holds rows g * group_size ..; its first half is h = (rows + 1) / 2 of them. Bits of m, set for
+///           minus: rows 1 .. h - 1 against row 0, then the second half against the first, then rows h + 1 .. against
+///           row h
+[[nodiscard]] constexpr std::uint16_t core_term(sign_rows_view core, hadamard_side side, std::size_t c,
+                                                std::size_t g) {
+    std::size_t const group_size = core_group_size(core.order);
+    std::size_t const first = g * group_size;
+    std::size_t const rows = std::min(group_size, core.order - first);
+    bool minus[8] = {};
+    for (std::size_t i = 0; i < rows; ++i)
+        minus[i] = side == hadamard_side::plain ? core.is_minus(first + i, c) : core.is_minus(c, first + i);
+    std::size_t const half = (rows + 1) / 2;
+    unsigned sum = 0;
+    for (std::size_t i = 1; i < rows; ++i)
+        if (minus[i] != minus[i > half ? half : 0]) sum |= 1U << (i - 1);
+    return static_cast<std::uint16_t>(2 * sum + (minus[0] ? 1 : 0));
+}
+
+}  // namespace detail
 
 /// What applying H = H_core (x) H_Sylvester needs to know, made once; applying it allocates nothing.
 ///
@@ -23,9 +49,6 @@ namespace commutant::kernels {
 /// half, of the second half, and first +- second. Each output then adds one sum per group, with its sign:
 /// about core / group + 2^(group - 1) / group additions per feature in place of core.
 ///
-/// Layout    group g holds rows g * group_size ..; its first half is h = (rows + 1) / 2 of them. Bits of a sum's number,
-///           set for minus: rows 1 .. h - 1 against row 0, then the second half against the first, then rows h + 1 ..
-///           against row h
 /// Errors    std::invalid_argument if order.power_of_two is not one; std::domain_error if there is no such core
 class hadamard_plan {
 public:
@@ -41,11 +64,11 @@ public:
         }
         butterflies_ = order.power_of_two;
         dynamic_sign_rows const rows = hadamard_rows(order.core);
-        group_size_ = order.core <= 64 ? 4 : 6;
+        group_size_ = detail::core_group_size(order.core);
         n_groups_ = (order.core + group_size_ - 1) / group_size_;
         terms_.reserve(order.core * n_groups_);
         for (std::size_t c = 0; c < order.core; ++c)
-            for (std::size_t g = 0; g < n_groups_; ++g) terms_.push_back(term(rows.view(), c, g));
+            for (std::size_t g = 0; g < n_groups_; ++g) terms_.push_back(detail::core_term(rows, side, c, g));
     }
     /// Features in one vector: n = find_hadamard_order's.
     explicit hadamard_plan(std::size_t n, hadamard_side side = hadamard_side::plain)
@@ -74,30 +97,22 @@ public:
         return terms_.data() + c * n_groups_;
     }
 
-    /// Elements of scratch that applying the plan in place needs, of the type it is applied to.
+    /// Elements of scratch that applying the plan in place needs, of the type it is applied to: a copy with its rows
+    /// apart, and sums.
     [[nodiscard]] std::size_t scratch_size() const noexcept {
-        return core() == 1 ? 0 : size() + n_groups_ * sums_per_group() * lanes_at_once;
+        if (core() == 1) return 0;
+        return alignment + core() * (butterflies() + row_gap) +
+               std::max(n_groups_ * sums_per_group(), 2 * table_size);
     }
 
-    /// Columns of the core that are worked on together.
-    static constexpr std::size_t lanes_at_once = 64;
+    /// Elements between rows of the copy, so that they do not compete for the same places in the cache.
+    static constexpr std::size_t row_gap = 16;
+    /// Elements that may be left out to begin at a cache line.
+    static constexpr std::size_t alignment = 16;
+    /// Elements of sums that stay close to the processor.
+    static constexpr std::size_t table_size = 8192;
 
 private:
-    [[nodiscard]] std::uint16_t term(sign_rows_view rows, std::size_t c, std::size_t g) const {
-        std::size_t const first = g * group_size_;
-        bool const minus = is_minus(rows, first, c);
-        std::size_t const half = (group_rows(g) + 1) / 2;
-        unsigned sum = 0;
-        for (std::size_t i = 1; i < group_rows(g); ++i) {
-            bool const against = i > half ? is_minus(rows, first + half, c) : minus;
-            if (is_minus(rows, first + i, c) != against) sum |= 1U << (i - 1);
-        }
-        return static_cast<std::uint16_t>(2 * sum + (minus ? 1 : 0));
-    }
-    [[nodiscard]] bool is_minus(sign_rows_view rows, std::size_t r, std::size_t c) const {
-        return side_ == hadamard_side::plain ? rows.is_minus(r, c) : rows.is_minus(c, r);
-    }
-
     hadamard_order order_;
     hadamard_side side_;
     std::size_t butterflies_ = 0;

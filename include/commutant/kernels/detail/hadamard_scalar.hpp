@@ -32,6 +32,12 @@ template <class T> struct hadamard_job {
     }
 };
 
+/// The first element at the beginning of a cache line.
+template <class T> [[nodiscard]] inline T* cache_line_from(T* p) noexcept {
+    std::size_t const past = reinterpret_cast<std::uintptr_t>(p) % 64 / sizeof(T);
+    return past == 0 ? p : p + (64 / sizeof(T) - past);
+}
+
 /// Signed sums of the rows of half a group, in one column: sums[m], bit i - 1 of m subtracts row i.
 template <class T> inline void half_sums(T const* x, std::size_t stride, std::size_t rows, T* sums) noexcept {
     sums[0] = x[0];

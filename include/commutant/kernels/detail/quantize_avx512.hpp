@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <commutant/kernels/detail/quantize_sink.hpp>
+#include <commutant/kernels/isa.hpp>
+
+#if defined(COMMUTANT_KERNELS_X86)
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace commutant::kernels::detail {
+
+/// A grid in registers. Steps are bounded above as floats, so that their conversion to integers cannot overflow; below,
+/// where NaN and overflow become the smallest integer, the saturating packs and one byte-wise maximum do it.
+struct zmm_grid {
+    __m512 inverse_scale, high;
+    __m512i zero_point_words, lo_bytes;
+};
+
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE zmm_grid make_zmm_grid(quantize_constants c) noexcept {
+    return {_mm512_set1_ps(c.inverse_scale), _mm512_set1_ps(c.high),
+            _mm512_set1_epi16(static_cast<short>(c.zero_point)),
+            _mm512_set1_epi8(static_cast<char>(static_cast<int>(c.low) + c.zero_point))};
+}
+
+/// Rounded steps of 16 values, at most high. min passes its second operand on if that is NaN.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_steps(__m512 x, zmm_grid const& g) noexcept {
+    return _mm512_cvtps_epi32(_mm512_min_ps(g.high, _mm512_mul_ps(x, g.inverse_scale)));
+}
+
+/// Codes of four times 16 values; in each quarter of the register four of the first, of the second, ...
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_codes(float const* a, float const* b, float const* c,
+                                                             float const* d, zmm_grid const& g) noexcept {
+    __m512i const ab = _mm512_packs_epi32(zmm_steps(_mm512_loadu_ps(a), g), zmm_steps(_mm512_loadu_ps(b), g));
+    __m512i const cd = _mm512_packs_epi32(zmm_steps(_mm512_loadu_ps(c), g), zmm_steps(_mm512_loadu_ps(d), g));
+    __m512i const codes = _mm512_packs_epi16(_mm512_adds_epi16(ab, g.zero_point_words),
+                                             _mm512_adds_epi16(cd, g.zero_point_words));
+    return _mm512_max_epi8(codes, g.lo_bytes);
+}
+
+/// Codes of n <= 16 values as 32-bit integers, zero behind them.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_some_codes(float const* x, __mmask16 some,
+                                                                  quantize_constants c) noexcept {
+    __m512 u = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, x), _mm512_set1_ps(c.inverse_scale));
+    u = _mm512_min_ps(_mm512_max_ps(u, _mm512_set1_ps(c.low)), _mm512_set1_ps(c.high));
+    return _mm512_maskz_add_epi32(some, _mm512_cvtps_epi32(u), _mm512_set1_epi32(c.zero_point));
+}
+
+[[nodiscard]] constexpr unsigned first_lanes(std::size_t n) noexcept {
+    return n >= 16 ? 0xffffU : (1U << n) - 1U;
+}
+
+COMMUTANT_TARGET_AVX512BW inline void quantize_avx512(float const* x, std::size_t n, quantize_constants c,
+                                                      std::int8_t* codes) noexcept {
+    zmm_grid const g = make_zmm_grid(c);
+    __m512i const order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    std::size_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        __m512i const q = zmm_codes(x + i, x + i + 16, x + i + 32, x + i + 48, g);
+        _mm512_storeu_si512(codes + i, _mm512_permutexvar_epi32(order, q));
+    }
+    for (; i < n; i += 16) {
+        __mmask16 const some = static_cast<__mmask16>(first_lanes(n - i));
+        _mm512_mask_cvtepi32_storeu_epi8(codes + i, some, zmm_some_codes(x + i, some, c));
+    }
+}
+
+/// Neighbours in one byte: 128 values, or 16 and fewer at the end.
+COMMUTANT_TARGET_AVX512BW inline void quantize_pairs_avx512(float const* x, std::size_t n, bool high_first,
+                                                            quantize_constants c,
+                                                            std::uint8_t* packed) noexcept {
+    zmm_grid const g = make_zmm_grid(c);
+    __m512i const nibble = _mm512_set1_epi8(15);
+    __m512i const weights = _mm512_set1_epi16(high_first ? 0x0110 : 0x1001);
+    // A quarter holds two bytes of each of eight times 16 values.
+    __m512i const order = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19,
+                                           11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
+    std::size_t i = 0;
+    for (; i + 128 <= n; i += 128) {
+        __m512i const a = zmm_codes(x + i, x + i + 16, x + i + 32, x + i + 48, g);
+        __m512i const b = zmm_codes(x + i + 64, x + i + 80, x + i + 96, x + i + 112, g);
+        __m512i const bytes = _mm512_packus_epi16(_mm512_maddubs_epi16(_mm512_and_si512(a, nibble), weights),
+                                                  _mm512_maddubs_epi16(_mm512_and_si512(b, nibble), weights));
+        _mm512_storeu_si512(packed + i / 2, _mm512_permutexvar_epi16(order, bytes));
+    }
+    for (; i < n; i += 16) {
+        std::size_t const left = n - i < 16 ? n - i : 16;
+        __mmask16 const some = static_cast<__mmask16>(first_lanes(left));
+        __m512i const q = _mm512_and_si512(zmm_some_codes(x + i, some, c), _mm512_set1_epi32(15));
+        __m512i const pair = high_first ? _mm512_or_si512(_mm512_slli_epi64(q, 4), _mm512_srli_epi64(q, 32))
+                                        : _mm512_or_si512(q, _mm512_srli_epi64(q, 28));
+        _mm512_mask_cvtepi64_storeu_epi8(packed + i / 2, static_cast<__mmask8>(first_lanes((left + 1) / 2)),
+                                         pair);
+    }
+}
+
+/// Halves of a block in one byte; block / 2 is a multiple of 16, so each 16 bytes are made from two runs of values.
+COMMUTANT_TARGET_AVX512BW inline void quantize_halves_avx512(float const* x, std::size_t n, std::size_t block,
+                                                             quantize_constants c,
+                                                             std::uint8_t* packed) noexcept {
+    zmm_grid const g = make_zmm_grid(c);
+    std::size_t const half = block / 2;
+    __m512i const order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    std::size_t i = 0;  // bytes
+    for (; i + 64 <= n / 2; i += 64) {
+        float const* from[4];
+        for (std::size_t k = 0; k < 4; ++k) {
+            std::size_t const byte = i + 16 * k;
+            from[k] = x + byte / half * block + byte % half;
+        }
+        __m512i const low = zmm_codes(from[0], from[1], from[2], from[3], g);
+        __m512i const high = zmm_codes(from[0] + half, from[1] + half, from[2] + half, from[3] + half, g);
+        // 0xac: the bits of low where the mask is set, else those of high
+        __m512i const bytes =
+            _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, _mm512_slli_epi16(high, 4), 0xca);
+        _mm512_storeu_si512(packed + i, _mm512_permutexvar_epi32(order, bytes));
+    }
+    for (; i < n / 2; i += 16) {
+        float const* const from = x + i / half * block + i % half;
+        __m512i const low = _mm512_and_si512(zmm_some_codes(from, 0xffff, c), _mm512_set1_epi32(15));
+        __m512i const high = _mm512_slli_epi32(zmm_some_codes(from + half, 0xffff, c), 4);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(packed + i),
+                         _mm512_cvtepi32_epi8(_mm512_or_si512(low, high)));
+    }
+}
+
+COMMUTANT_TARGET_AVX512BW inline void quantize_packed_avx512(float const* x, nibble_run run,
+                                                             quantize_constants c,
+                                                             std::uint8_t* packed) noexcept {
+    if (run.order != nibble_order::half_split)
+        return quantize_pairs_avx512(x, run.n, run.order == nibble_order::interleaved_high_first, c, packed);
+    if (run.block % 32 == 0) return quantize_halves_avx512(x, run.n, run.block, c, packed);
+    quantize_packed_scalar(x, run, c, packed);
+}
+
+/// min and max pass their second operand on if the first is NaN.
+COMMUTANT_TARGET_AVX512BW inline float_range range_avx512(float const* x, std::size_t n) noexcept {
+    __m512 low[4], high[4];
+    for (int k = 0; k < 4; ++k) low[k] = high[k] = _mm512_setzero_ps();
+    std::size_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < 4; ++k) {
+            __m512 const v = _mm512_loadu_ps(x + i + 16 * k);
+            low[k] = _mm512_min_ps(v, low[k]);
+            high[k] = _mm512_max_ps(v, high[k]);
+        }
+    }
+    for (; i < n; i += 16) {
+        __m512 const v = _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(n - i)), x + i);
+        low[0] = _mm512_min_ps(v, low[0]);
+        high[0] = _mm512_max_ps(v, high[0]);
+    }
+    __m512 const min = _mm512_min_ps(_mm512_min_ps(low[0], low[1]), _mm512_min_ps(low[2], low[3]));
+    __m512 const max = _mm512_max_ps(_mm512_max_ps(high[0], high[1]), _mm512_max_ps(high[2], high[3]));
+    return {_mm512_reduce_min_ps(min), _mm512_reduce_max_ps(max)};
+}
+
+/// Row r of a result whose range is known: x times factor, quantised.
+COMMUTANT_TARGET_AVX512BW inline void write_known_row_avx512(code_sink const& sink, std::size_t r,
+                                                             float const* x, std::size_t n, float factor,
+                                                             float_range range) noexcept {
+    quantize_constants const c = sink_constants(sink, r, range, factor);
+    if (sink.codes != nullptr)
+        quantize_avx512(x, n, c, sink.codes + r * n);
+    else
+        quantize_packed_avx512(x, nibble_run{n, sink.order, sink.block}, c, sink.packed + r * ((n + 1) / 2));
+}
+
+COMMUTANT_TARGET_AVX512BW inline void write_row_avx512(code_sink const& sink, std::size_t r, float const* x,
+                                                       std::size_t n, float factor) noexcept {
+    write_known_row_avx512(sink, r, x, n, factor, sink.is_dynamic() ? range_avx512(x, n) : float_range{});
+}
+
+COMMUTANT_TARGET_AVX512BW inline void quantize_rows_avx512(float const* x, std::size_t n_rows, std::size_t n,
+                                                           code_sink const& sink) noexcept {
+    for (std::size_t r = 0; r < n_rows; ++r) write_row_avx512(sink, r, x + r * n, n, 1.0F);
+}
+
+}  // namespace commutant::kernels::detail
+
+#endif
