@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace commutant::bench {
 namespace {
@@ -26,22 +27,30 @@ private:
 
 }  // namespace
 
-std::shared_ptr<gemm_problem const> make_gemm_problem(gemm_shape shape, std::size_t group_size,
-                                                      int activation_bits, std::size_t rotated_bytes,
-                                                      int n_threads) {
-    auto p = std::make_shared<gemm_problem>();
-    p->m = shape.m, p->n = shape.n, p->k = shape.k;
-    p->group_size = group_size;
-    p->activation_bits = activation_bits;
-    p->rotated_bytes = rotated_bytes;
-    p->n_threads = n_threads;
-    p->weights = buffer<std::int8_t>(shape.n * shape.k);
-    p->weight_scales = buffer<float>(group_size == 0 ? shape.n : shape.n * (shape.k / group_size));
-    p->activations = buffer<std::int8_t>(shape.m * shape.k);
+std::shared_ptr<gemm_weights const> make_gemm_weights(gemm_shape shape, std::size_t group_size,
+                                                      std::size_t rotated_bytes) {
+    auto w = std::make_shared<gemm_weights>();
+    w->n = shape.n, w->k = shape.k;
+    w->group_size = group_size;
+    w->rotated_bytes = rotated_bytes;
+    w->codes = buffer<std::int8_t>(shape.n * shape.k);
+    w->scales = buffer<float>(group_size == 0 ? shape.n : shape.n * (shape.k / group_size));
     noise r(shape.n + shape.k);
-    for (std::int8_t& w : p->weights) w = static_cast<std::int8_t>(r.in(-8, 7));
-    for (float& s : p->weight_scales) s = 0.01F + 1e-5F * static_cast<float>(r.in(0, 1000));
+    for (std::int8_t& c : w->codes) c = static_cast<std::int8_t>(r.in(-8, 7));
+    for (float& s : w->scales) s = 0.01F + 1e-5F * static_cast<float>(r.in(0, 1000));
+    return w;
+}
+
+std::shared_ptr<gemm_problem const> make_gemm_problem(std::shared_ptr<gemm_weights const> weights,
+                                                      std::size_t m, int activation_bits, int n_threads) {
+    auto p = std::make_shared<gemm_problem>();
+    p->m = m, p->n = weights->n, p->k = weights->k;
+    p->weights = std::move(weights);
+    p->activation_bits = activation_bits;
+    p->n_threads = n_threads;
+    p->activations = buffer<std::int8_t>(m * p->k);
     int const reach = 1 << (activation_bits - 1);
+    noise r(m);
     for (std::int8_t& a : p->activations) a = static_cast<std::int8_t>(r.in(-reach, reach - 1));
     p->activation_scale = 0.03F;
     p->zero_point = activation_bits == 4 ? -3 : 5;
@@ -57,8 +66,8 @@ double gemm_error(gemm_problem const& p, buffer<float> const& out) {
         std::size_t const column = i < 4 ? (i % 2) * (p.n - 1) : (i * 104729) % p.n;
         double expected = 0;
         for (std::size_t k = 0; k < p.k; ++k)
-            expected += static_cast<double>(p.weight_scale(column, k)) *
-                        ((p.activations[row * p.k + k] - p.zero_point) * p.weights[column * p.k + k]);
+            expected += static_cast<double>(p.weights->scale(column, k)) *
+                        ((p.activations[row * p.k + k] - p.zero_point) * p.weights->codes[column * p.k + k]);
         expected *= static_cast<double>(p.activation_scale);
         largest = std::max(largest, std::abs(expected));
         worst = std::max(worst, std::abs(expected - static_cast<double>(out[row * p.n + column])));

@@ -29,26 +29,39 @@ struct weight_copy {
     }
 };
 
-struct state {
+/// What all builds read.
+struct packed_weights {
     kernels::int4_weights weights;
-    std::vector<weight_copy> copies;
+    std::vector<weight_copy> copies;  ///< beyond the first
+    mutable std::size_t turn = 0;
+
+    explicit packed_weights(gemm_weights const& w) : weights(w.codes, w.n, w.k, w.scales, w.group_size) {
+        for (std::size_t copy = 1; copy < w.copies(weights.bytes()); ++copy) copies.emplace_back(weights);
+    }
+    /// Whoever asks takes the copy that was read longest ago.
+    [[nodiscard]] kernels::int4_weights_view next() const {
+        std::size_t const copy = turn++ % (copies.size() + 1);
+        return copy == 0 ? weights.view() : copies[copy - 1].view;
+    }
+};
+
+struct state {
+    std::shared_ptr<packed_weights const> weights;
     buffer<std::uint8_t> packed;
     buffer<std::byte> workspace;
     kernels::openmp_runner runner{1};
-    std::size_t turn = 0;
 };
 
 }  // namespace
 
 prepared_gemm build_gemm(gemm_problem const& p) {
+    if (p.weights->packed == nullptr) p.weights->packed = std::make_shared<packed_weights>(*p.weights);
     auto const s = std::make_shared<state>();
-    s->weights = kernels::int4_weights(p.weights, p.n, p.k, p.weight_scales, p.group_size);
-    for (std::size_t copy = 1; copy < p.copies(s->weights.bytes()); ++copy)
-        s->copies.emplace_back(s->weights);
+    s->weights = std::static_pointer_cast<packed_weights const>(p.weights->packed);
 
     auto const n_threads = static_cast<std::size_t>(p.n_threads);
     s->runner = kernels::openmp_runner(n_threads);
-    s->workspace = buffer<std::byte>(kernels::int4_gemm_workspace_bytes(p.m, s->weights, n_threads));
+    s->workspace = buffer<std::byte>(kernels::int4_gemm_workspace_bytes(p.m, s->weights->weights, n_threads));
 
     kernels::int4_activations x;
     x.n_rows = p.m;
@@ -65,10 +78,10 @@ prepared_gemm build_gemm(gemm_problem const& p) {
 
     prepared_gemm r;
     r.out = std::make_shared<buffer<float>>(p.m * p.n);
-    r.weight_bytes = s->weights.bytes();
+    r.weight_bytes = s->weights->weights.bytes();
+    r.next_weights = [w = s->weights] { return reinterpret_cast<std::byte const*>(w->next().lines); };
     r.run = [s, x, out = r.out, n_threads] {
-        std::size_t const copy = s->turn++ % (s->copies.size() + 1);
-        kernels::int4_weights_view const w = copy == 0 ? s->weights.view() : s->copies[copy - 1].view;
+        kernels::int4_weights_view const w = s->weights->next();
         kernels::executor const run = n_threads == 1 ? kernels::executor() : kernels::executor(s->runner);
         kernels::int4_gemm(x, w, {}, *out, 0, s->workspace, run);
     };

@@ -20,15 +20,13 @@ struct factors {
     std::size_t turn = 0;
 
     explicit factors(gemm_problem const& p) : activations(p.m * p.k) {
-        std::size_t const n_copies = p.copies(p.n * p.k * sizeof(float));
+        std::size_t const n_copies = p.weights->copies(p.n * p.k * sizeof(float));
         for (std::size_t copy = 0; copy < n_copies; ++copy) {
             buffer<float>& w = weights.emplace_back(p.n * p.k);
             for (std::size_t n = 0; n < p.n; ++n)
-                for (std::size_t k = 0; k < p.k; ++k)
-                    w[n * p.k + k] = p.weight_scale(n, k) * p.weights[n * p.k + k];
+                for (std::size_t k = 0; k < p.k; ++k) w[n * p.k + k] = p.weights->value(n, k);
         }
-        for (std::size_t i = 0; i < activations.size(); ++i)
-            activations[i] = p.activation_scale * static_cast<float>(p.activations[i] - p.zero_point);
+        for (std::size_t i = 0; i < activations.size(); ++i) activations[i] = p.activation(i);
     }
     [[nodiscard]] float const* next() { return weights[turn++ % weights.size()].data(); }
 };

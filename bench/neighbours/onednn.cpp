@@ -58,8 +58,9 @@ std::vector<float> bias_of(gemm_problem const& p, std::int32_t shift) {
     std::vector<float> bias(p.n);
     for (std::size_t n = 0; n < p.n; ++n) {
         std::int64_t sum = 0;
-        for (std::size_t k = 0; k < p.k; ++k) sum += p.weights[n * p.k + k];
-        bias[n] = -p.activation_scale * p.weight_scales[n] * static_cast<float>((p.zero_point + shift) * sum);
+        for (std::size_t k = 0; k < p.k; ++k) sum += p.weights->codes[n * p.k + k];
+        bias[n] =
+            -p.activation_scale * p.weights->scales[n] * static_cast<float>((p.zero_point + shift) * sum);
     }
     return bias;
 }
@@ -87,7 +88,7 @@ prepared_gemm prepared(gemm_problem const& p, way const& w) try {
     std::vector<float> bias_values;
     if (integers) {
         std::vector<float> scales(p.n);
-        for (std::size_t n = 0; n < p.n; ++n) scales[n] = p.activation_scale * p.weight_scales[n];
+        for (std::size_t n = 0; n < p.n; ++n) scales[n] = p.activation_scale * p.weights->scales[n];
         options.set_output_scales(1 << 1, scales);
         bias_values = bias_of(p, w.shift);
         // The bias is added before the scale.
@@ -123,7 +124,8 @@ prepared_gemm prepared(gemm_problem const& p, way const& w) try {
 
     memory weights, activations;
     if (integers) {
-        weights = reordered(on({weight_dims, data_type::s8, stored}, p.weights.data()), weights_wanted);
+        weights =
+            reordered(on({weight_dims, data_type::s8, stored}, p.weights->codes.data()), weights_wanted);
         activations = memory(source, engine());
         auto* const a = static_cast<std::int8_t*>(activations.get_data_handle());
         for (std::size_t i = 0; i < p.m * p.k; ++i)
@@ -131,12 +133,10 @@ prepared_gemm prepared(gemm_problem const& p, way const& w) try {
     } else {
         buffer<float> floats(p.n * p.k);
         for (std::size_t n = 0; n < p.n; ++n)
-            for (std::size_t k = 0; k < p.k; ++k)
-                floats[n * p.k + k] = p.weight_scale(n, k) * p.weights[n * p.k + k];
+            for (std::size_t k = 0; k < p.k; ++k) floats[n * p.k + k] = p.weights->value(n, k);
         weights = reordered(on({weight_dims, data_type::f32, stored}, floats.data()), weights_wanted);
         buffer<float> a(p.m * p.k);
-        for (std::size_t i = 0; i < p.m * p.k; ++i)
-            a[i] = p.activation_scale * static_cast<float>(p.activations[i] - p.zero_point);
+        for (std::size_t i = 0; i < p.m * p.k; ++i) a[i] = p.activation(i);
         activations = reordered(on({{dim(p.m), dim(p.k)}, data_type::f32, tag::ab}, a.data()), source);
     }
     r.weight_bytes = weights_wanted.get_size();
@@ -144,7 +144,7 @@ prepared_gemm prepared(gemm_problem const& p, way const& w) try {
     auto const all = std::make_shared<arguments>();
     memory const result = on(out, r.out->data());
     auto const held_bias = std::make_shared<std::vector<float>>(std::move(bias_values));
-    for (std::size_t copy = 0; copy < p.copies(r.weight_bytes); ++copy) {
+    for (std::size_t copy = 0; copy < p.weights->copies(r.weight_bytes); ++copy) {
         memory mine = weights;
         if (copy > 0) {
             mine = memory(weights_wanted, engine());
@@ -186,7 +186,7 @@ prepared_gemm onednn_gemm(number_type type, gemm_problem const& problem) {
         if (type == number_type::fp32) ways.push_back({which, data_type::f32, data_type::f32});
         if (type == number_type::bf16) ways.push_back({which, data_type::bf16, data_type::bf16});
         if (type == number_type::int8) {
-            if (problem.group_size != 0) return {};
+            if (problem.weights->group_size != 0) return {};
             ways.push_back({which, data_type::u8, data_type::s8, 1 << (problem.activation_bits - 1)});
             ways.push_back({which, data_type::s8, data_type::s8});
         }

@@ -184,6 +184,24 @@ contestant bandwidth_peak(std::string const& kind, std::string const& name, std:
     return {name, {0, moved, 0}, run};
 }
 
+contestant read_peak(std::string name, std::function<std::byte const*()> next, std::size_t n_bytes,
+                     int n_threads) {
+    kernel const body = read_body();
+    std::size_t const share = n_bytes / static_cast<std::size_t>(n_threads) / 512 * 512;
+    auto const run = [=, next = std::move(next)] {
+        std::byte const* const at = next();
+        if (n_threads == 1) {
+            body(at, nullptr, share);
+            return;
+        }
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(n_threads) schedule(static, 1)
+#endif
+        for (int i = 0; i < n_threads; ++i) body(at + static_cast<std::size_t>(i) * share, nullptr, share);
+    };
+    return {std::move(name), {0, static_cast<double>(share) * n_threads, 0}, run};
+}
+
 std::vector<contestant> bandwidth_peaks(std::string const& prefix, std::size_t n_bytes,
                                         std::size_t total_bytes, int n_threads) {
     std::vector<contestant> r;

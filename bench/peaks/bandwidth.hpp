@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,9 @@ struct memory_sizes {
 /// One of them.
 [[nodiscard]] contestant bandwidth_peak(std::string const& kind, std::string const& name, std::size_t n_bytes,
                                         std::size_t total_bytes, int n_threads);
+
+/// "read" over somebody else's memory: next() gives n_bytes for each call.
+[[nodiscard]] contestant read_peak(std::string name, std::function<std::byte const*()> next,
+                                   std::size_t n_bytes, int n_threads);
 
 }  // namespace commutant::bench

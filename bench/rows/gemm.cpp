@@ -21,7 +21,7 @@ contest per_channel(session const& s, gemm_shape shape) {
     // The other fp32 libraries are a fifth to a third slower than oneDNN: shown where a call is short.
     double const operations = 2.0 * static_cast<double>(shape.m * shape.n * shape.k);
     entries.other_floating_point = operations < (s.quick ? 6e9 : 20e9);
-    return {name_of("gemm", shape), [s, shape, entries] { return gemm_contestants(s, shape, entries, 0); },
+    return {name_of("gemm", shape), [s, shape, entries] { return gemm_contestants(s, shape, entries); },
             judge};
 }
 
@@ -29,14 +29,16 @@ contest per_channel(session const& s, gemm_shape shape) {
 contest grouped(session const& s, gemm_shape shape) {
     auto const prepare = [s, shape] {
         std::vector<contestant> r;
-        for (std::size_t group : {0, 128, 32})
+        for (std::size_t group : {0, 128, 32}) {
+            auto const weights = make_gemm_weights(shape, group, 0);
             for (int bits : {8, 4}) {
-                auto const p = make_gemm_problem(shape, group, bits, 0, s.n_threads);
+                auto const p = make_gemm_problem(weights, shape.m, bits, s.n_threads);
                 std::string const suffix = " W4A" + std::to_string(bits);
                 std::string const what = group == 0 ? "" : " g" + std::to_string(group);
                 for (named_build const& b : s.entered_builds())
                     enter(r, b.name + what + suffix, p, b.build->gemm(*p), 1e-6);
             }
+        }
         return r;
     };
     auto const judged = [](contest_result const& r, measures& into) {

@@ -3,6 +3,7 @@
 #include "rows/gemm_contests.hpp"
 
 #include "neighbours/neighbours.hpp"
+#include "peaks/bandwidth.hpp"
 #include "peaks/compute.hpp"
 
 namespace commutant::bench {
@@ -12,15 +13,19 @@ std::string name_of(std::string const& row, gemm_shape shape) {
            "/K:" + std::to_string(shape.k);
 }
 
-std::vector<contestant> gemm_contestants(session const& s, gemm_shape shape, gemm_entries const& entries,
-                                         std::size_t rotated_bytes) {
+std::vector<contestant> gemm_contestants(session const& s, gemm_shape shape, gemm_entries const& entries) {
     std::vector<contestant> r;
+    auto const weights = make_gemm_weights(shape, 0, entries.rotated_bytes);
     std::shared_ptr<gemm_problem const> bytes;
     for (int bits : entries.activation_bits) {
-        auto const p = make_gemm_problem(shape, 0, bits, rotated_bytes, s.n_threads);
+        auto const p = make_gemm_problem(weights, shape.m, bits, s.n_threads);
         if (bits == 8) bytes = p;
-        for (named_build const& b : s.entered_builds())
-            enter(r, b.name + " W4A" + std::to_string(bits), p, b.build->gemm(*p), 1e-6);
+        for (named_build const& b : s.entered_builds()) {
+            prepared_gemm made = b.build->gemm(*p);
+            if (entries.read && r.empty())
+                r.push_back(read_peak("peak read", made.next_weights, made.weight_bytes, s.n_threads));
+            enter(r, b.name + " W4A" + std::to_string(bits), p, std::move(made), 1e-6);
+        }
     }
     if (bytes != nullptr && entries.onednn)
         for (number_type t : {number_type::fp32, number_type::bf16, number_type::int8})

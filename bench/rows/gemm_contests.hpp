@@ -15,14 +15,16 @@ struct gemm_entries {
     bool onednn = true;
     bool other_floating_point = true;  ///< OpenBLAS, Eigen
     std::vector<std::string> peaks{"peak int8"};
+    std::size_t rotated_bytes =
+        0;              ///< weights come from DRAM: every contestant goes through so many bytes of copies
+    bool read = false;  ///< of this library's weights: "peak read"
 };
 
 [[nodiscard]] std::string name_of(std::string const& row, gemm_shape shape);
 
-/// Everybody's product of one shape; the weights rotated through so many bytes, if any.
+/// Everybody's product of one shape.
 [[nodiscard]] std::vector<contestant> gemm_contestants(session const& s, gemm_shape shape,
-                                                       gemm_entries const& entries,
-                                                       std::size_t rotated_bytes);
+                                                       gemm_entries const& entries);
 
 /// Ratios to the best fp32, bf16 and int8 neighbours as metrics "<row>.fp32" and so on, for each activation width.
 void judge_against_neighbours(contest_result const& r, std::string const& row, measures& into);

@@ -11,12 +11,11 @@ contest from_dram(session const& s, gemm_shape shape) {
     bool const few = shape.m <= 4;
     std::string const row = few ? "gemv" : "dram16";
     auto const prepare = [s, shape] {
-        std::size_t const rotated = sizes_of_memory().beyond_caches;
         gemm_entries entries;
         entries.other_floating_point = false;
-        std::vector<contestant> r = gemm_contestants(s, shape, entries, rotated);
-        r.push_back(bandwidth_peak("read", "peak read", shape.n * shape.k / 2, rotated, s.n_threads));
-        return r;
+        entries.rotated_bytes = sizes_of_memory().beyond_caches;
+        entries.read = true;
+        return gemm_contestants(s, shape, entries);
     };
     auto const judge = [row, few](contest_result const& r, measures& into) {
         judge_against_neighbours(r, row, into);

@@ -21,7 +21,7 @@ contest cache_resident(session const& s, gemm_shape shape) {
     gemm_entries entries;
     entries.peaks = {};
     entries.other_floating_point = shape.m <= 16;  // never the best of larger ones
-    return {name_of("small", shape), [s, shape, entries] { return gemm_contestants(s, shape, entries, 0); },
+    return {name_of("small", shape), [s, shape, entries] { return gemm_contestants(s, shape, entries); },
             judge};
 }
 
