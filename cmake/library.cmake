@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # commutant::core       standard library only
-# commutant::commutant  adds Eigen and xsimd
+# commutant::commutant  adds Eigen, xsimd and the threads of the kernels
 # commutant::io         adds nlohmann-json: checkpoints, tokenisers, writers
 # A target whose packages are missing is not made; core always is.
 include(headers)
@@ -17,9 +17,10 @@ set(commutant_json_version 3.11)
 find_package(Eigen3 ${commutant_eigen_version} NO_MODULE QUIET)
 find_package(xsimd ${commutant_xsimd_version} QUIET)
 find_package(nlohmann_json ${commutant_json_version} QUIET)
+find_package(Threads QUIET)
 
 set(commutant_components core)
-if(TARGET Eigen3::Eigen AND TARGET xsimd)
+if(TARGET Eigen3::Eigen AND TARGET xsimd AND TARGET Threads::Threads)
     list(APPEND commutant_components commutant)
     if(TARGET nlohmann_json::nlohmann_json)
         list(APPEND commutant_components io)
@@ -39,7 +40,7 @@ foreach(component IN LISTS commutant_components)
 endforeach()
 
 if(TARGET commutant_commutant)
-    target_link_libraries(commutant_commutant INTERFACE commutant_core Eigen3::Eigen)
+    target_link_libraries(commutant_commutant INTERFACE commutant_core Eigen3::Eigen Threads::Threads)
     # The include folder only: the target of Debian's libxsimd-dev 8.1 links a library 'xtl' that is not there.
     get_target_property(xsimd_include_dir xsimd INTERFACE_INCLUDE_DIRECTORIES)
     target_include_directories(
