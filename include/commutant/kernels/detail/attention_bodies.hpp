@@ -4,7 +4,9 @@
 
 #include <array>
 
+#include <commutant/kernels/detail/attention_avx2.hpp>
 #include <commutant/kernels/detail/attention_avx512.hpp>
+#include <commutant/kernels/detail/attention_neon.hpp>
 #include <commutant/kernels/detail/attention_product.hpp>
 #include <commutant/kernels/isa.hpp>
 
@@ -14,6 +16,9 @@ namespace commutant::kernels::detail {
 inline constexpr std::array multiply_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<multiply_function>{isa::avx512bw, multiply_avx512},
+        body<multiply_function>{isa::avx2, multiply_avx2},
+#elif defined(COMMUTANT_KERNELS_NEON)
+    body<multiply_function>{isa::neon, multiply_neon},
 #endif
         body<multiply_function> {
         isa::scalar, multiply_scalar
@@ -21,7 +26,9 @@ inline constexpr std::array multiply_bodies {
 };
 inline constexpr std::array expand_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
-    body<expand_function>{isa::avx512bw, expand_avx512},
+    body<expand_function>{isa::avx512bw, expand_avx512}, body<expand_function>{isa::avx2, expand_avx2},
+#elif defined(COMMUTANT_KERNELS_NEON)
+    body<expand_function>{isa::neon, expand_neon},
 #endif
         body<expand_function> {
         isa::scalar, expand_scalar

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include <commutant/kernels/detail/kv_cache_codes.hpp>
 #include <commutant/kernels/detail/kv_cache_words.hpp>
 #include <commutant/kernels/isa.hpp>
 
@@ -34,34 +35,8 @@ struct row_extent {
             low > minus_infinity && high < infinity};
 }
 
-/// From a value to what is stored: round(clamp(x / scale)) + bias, the codes of fake quantisation.
-struct code_rule {
-    float scale;
-    float low;          ///< lo - zero_point
-    float high;         ///< hi - zero_point
-    std::int32_t bias;  ///< stored_bias + zero_point
-};
-
 /// Numbers that are quantised at a time; they wait on the stack.
 inline constexpr std::size_t append_chunk = 128;
-
-using store_codes_function = void(float const* x, std::size_t n, code_rule const* rule,
-                                  std::uint8_t* stored) noexcept;
-
-/// Stored codes of n values. NaN takes the lowest.
-inline void store_codes_scalar(float const* x, std::size_t n, code_rule const* rule,
-                               std::uint8_t* stored) noexcept {
-    constexpr float magic = 12582912.0F;  // 1.5 * 2^23: the addition rounds
-    for (std::size_t i = 0; i < n; ++i) {
-        float u = x[i] / rule->scale;
-        u = u > rule->low ? u : rule->low;
-        u = u < rule->high ? u : rule->high;
-        auto const code = std::bit_cast<std::int32_t>(u + magic) - std::bit_cast<std::int32_t>(magic);
-        stored[i] = static_cast<std::uint8_t>(code + rule->bias);
-    }
-}
-
-inline constexpr std::array store_codes_bodies{body<store_codes_function>{isa::scalar, store_codes_scalar}};
 
 /// Eight bytes below 16 as nibbles of a word, the first one lowest; four bytes as they are.
 [[nodiscard]] inline std::uint32_t word_of(std::uint8_t const* stored, kv_storage s) noexcept {

@@ -4,8 +4,10 @@
 
 #include <array>
 
+#include <commutant/kernels/detail/softmax_avx2.hpp>
 #include <commutant/kernels/detail/softmax_avx512.hpp>
 #include <commutant/kernels/detail/softmax_exp2.hpp>
+#include <commutant/kernels/detail/softmax_neon.hpp>
 #include <commutant/kernels/isa.hpp>
 
 namespace commutant::kernels::detail {
@@ -13,6 +15,9 @@ namespace commutant::kernels::detail {
 inline constexpr std::array softmax_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<softmax_function>{isa::avx512bw, softmax_avx512::weights},
+        body<softmax_function>{isa::avx2, softmax_avx2::weights},
+#elif defined(COMMUTANT_KERNELS_NEON)
+    body<softmax_function>{isa::neon, softmax_neon::weights},
 #endif
         body<softmax_function> {
         isa::scalar, softmax_scalar
