@@ -12,6 +12,7 @@
 #include <commutant/kernels/int4_kv_cache.hpp>
 #include <commutant/kernels/kv_cache_copy.hpp>
 #include <commutant/model/forward.hpp>
+#include <commutant/model/inference.hpp>
 
 namespace commutant {
 
@@ -75,6 +76,9 @@ private:
     std::vector<std::byte> memory_{};
     kernels::kv_cache_view view_{};
 };
+
+/// What lies between two products of so many rows stays in cache, and the weights are read seldom enough.
+template <> inline constexpr std::size_t tokens_at_a_time<engine_rows> = 512;
 
 /// See the function template of model/forward.hpp.
 inline void append(kv_cache_layer<engine_rows>& cache, model_config const&, engine_rows const& key,

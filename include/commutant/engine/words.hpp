@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -106,6 +107,9 @@ inline void set_columns(engine_rows& a, slice s, engine_rows v) {
     engine_rows r = detail::like(a, count, a.cols());
     std::copy_n(a.data() + begin * a.cols(), r.size(), r.data());
     return r;
+}
+inline void set_row_block(engine_rows& a, std::size_t begin, engine_rows const& v) {
+    std::copy_n(v.data(), v.size(), a.data() + begin * a.cols());
 }
 [[nodiscard]] inline engine_rows gather_rows(engine_rows const& table, std::span<int const> ids) {
     engine_rows r = detail::like(table, ids.size(), table.cols());

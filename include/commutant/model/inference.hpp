@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -14,6 +15,9 @@
 
 namespace commutant {
 
+/// Tokens that a reading runs through all layers at a time, unless told otherwise; 0: all that are given.
+template <class M> inline constexpr std::size_t tokens_at_a_time = 0;
+
 /// A decoder ready to run: its RoPE table, its constants, and checks of what it is asked.
 ///
 /// The decoder must outlive the runner.
@@ -22,8 +26,10 @@ public:
     using scalar = typename M::scalar;
 
     /// Positions beyond the table are refused; by default it reaches max_positions.
-    explicit runner(Decoder const& m, std::size_t n_positions = 0)
+    explicit runner(Decoder const& m, std::size_t n_positions = 0,
+                    std::size_t at_a_time = tokens_at_a_time<M>)
         : decoder_(&m),
+          at_a_time_(at_a_time),
           constants_{static_cast<scalar>(1 / std::sqrt(static_cast<double>(m.config.head_dim))),
                      static_cast<scalar>(m.config.rms_norm_eps)},
           table_(rope_table<M>(m.config, n_positions == 0 ? m.config.max_positions : n_positions)) {}
@@ -44,7 +50,16 @@ public:
             if (token < 0 || static_cast<std::size_t>(token) >= decoder_->config.vocab_size)
                 throw std::invalid_argument("logits: token " + std::to_string(token) + ", expected 0 .. " +
                                             std::to_string(decoder_->config.vocab_size - 1));
-        return commutant::logits(*decoder_, constants_, table_, tokens, cache, tap);
+        if (at_a_time_ == 0 || tokens.size() <= at_a_time_)
+            return commutant::logits(*decoder_, constants_, table_, tokens, cache, tap);
+        M all(tokens.size(), decoder_->config.vocab_size);
+        for (std::size_t begin = 0; begin < tokens.size(); begin += at_a_time_)
+            set_row_block(
+                all, begin,
+                commutant::logits(*decoder_, constants_, table_,
+                                  tokens.subspan(begin, std::min(at_a_time_, tokens.size() - begin)), cache,
+                                  tap));
+        return all;
     }
 
     /// Logits of a window that starts at position 0.
@@ -59,6 +74,7 @@ public:
 
 private:
     Decoder const* decoder_;
+    std::size_t at_a_time_;
     decoder_constants<scalar> constants_;
     rotation_table<M> table_;
 };

@@ -50,8 +50,9 @@ struct int4_decoder {
 
     /// What to run the model with.
     [[nodiscard]] engine_tap tap() const { return {settings, grids}; }
-    [[nodiscard]] runner<engine_rows, decltype(model)> make_runner(std::size_t n_positions = 0) const {
-        return runner<engine_rows, decltype(model)>(model, n_positions);
+    [[nodiscard]] runner<engine_rows, decltype(model)> make_runner(
+        std::size_t n_positions = 0, std::size_t at_a_time = tokens_at_a_time<engine_rows>) const {
+        return runner<engine_rows, decltype(model)>(model, n_positions, at_a_time);
     }
 };
 
