@@ -13,6 +13,7 @@
 #include <commutant/core/pairing.hpp>
 #include <commutant/engine/engine_rows.hpp>
 #include <commutant/kernels/residual_scale.hpp>
+#include <commutant/kernels/rope.hpp>
 #include <commutant/operators/residual.hpp>
 #include <commutant/operators/rope.hpp>
 
@@ -142,19 +143,16 @@ inline void add_and_rescale(engine_rows& x, engine_rows& s, engine_rows const& b
 /// See the function template of operators/rope.hpp.
 [[nodiscard]] inline engine_rows apply_rope(engine_rows x, rotation_table<engine_rows> const& table,
                                             std::size_t head_dim, pairing p) {
-    auto const [first, second] = slices_of(p, 2 * table.cosine.cols());
-    std::size_t const n = x.cols();
+    std::size_t const n = x.cols(), n_pairs = table.cosine.cols(), at_a_time = 8;
     float* const rows = x.data();
-    for (std::size_t i = 0; i < x.rows(); ++i)
-        for (std::size_t begin = 0; begin < n; begin += head_dim)
-            for (std::size_t j = 0; j < first.count; ++j) {
-                float* const head = rows + i * n + begin;
-                float& x1 = head[first.begin + j * first.stride];
-                float& x2 = head[second.begin + j * second.stride];
-                float const c = table.cosine(i, j), s = table.sine(i, j), old = x1;
-                x1 = old * c - x2 * s;
-                x2 = x2 * c + old * s;
-            }
+    float const* const cosine = table.cosine.data();
+    float const* const sine = table.sine.data();
+    x.threads().parallel_for((x.rows() + at_a_time - 1) / at_a_time, [&](std::size_t i, std::size_t) {
+        std::size_t const begin = i * at_a_time, count = std::min(at_a_time, x.rows() - begin);
+        kernels::apply_rope({rows + begin * n, count * n}, n, head_dim, 2 * n_pairs, p,
+                            {cosine + begin * n_pairs, count * n_pairs},
+                            {sine + begin * n_pairs, count * n_pairs});
+    });
     return x;
 }
 
