@@ -38,7 +38,7 @@ struct int4_tile {
     std::int32_t* c;      ///< rows of panel_columns; floats per group
     bool first;
     std::uint8_t const* ahead;  ///< memory that will be wanted later
-    std::size_t ahead_stride;   ///< bytes of it to ask for per half step
+    std::size_t ahead_stride;   ///< bytes of it to ask for per step, of a panel per half step
 };
 
 using int4_tile_function = void(int4_tile const&) noexcept;
@@ -117,6 +117,7 @@ template <class Kit> struct int4_gemm_driver {
         std::size_t const copied_from = first_copy(job);
         std::size_t const n_rows = part.end_row - part.begin_row;
         std::size_t const tile_rows = Kit::streamed_rows(n_rows), most = Kit::streamed_tiles(tile_rows);
+        std::size_t const n_row_tiles = (n_rows + tile_rows - 1) / tile_rows;
         bool const grouped = !w.per_channel;
         int4_tile tile{};
         tile.w_stride = w.n_steps() * w.line_bytes;
@@ -132,9 +133,13 @@ template <class Kit> struct int4_gemm_driver {
             tile.w = w.lines + t * tile.w_stride;
             tile.scales = w.scales + t * w.tile_columns;
             auto* const function = Kit::tile(int4_source::lines, grouped, tile_rows, tiles);
+            // The next columns' lines, spread over the row tiles of these.
+            tile.ahead = w.lines + (t + tiles) * tile.w_stride;
+            tile.ahead_stride = tiles * w.line_bytes / n_row_tiles;
             for (std::size_t m = part.begin_row; m < part.end_row; m += tile_rows) {
                 set_rows(tile, job, copied_from, m, 0);
                 function(tile);
+                tile.ahead += tile.ahead_stride * w.n_steps();
                 Kit::finish(job, tile.c, m, std::min(tile_rows, part.end_row - m), t, tiles);
             }
         }
