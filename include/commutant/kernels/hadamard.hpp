@@ -39,7 +39,7 @@ template <std::floating_point T> struct hadamard_factors {
 /// Elements of scratch for hadamard_quantize.
 [[nodiscard]] inline std::size_t hadamard_quantize_scratch_size(hadamard_plan const& plan,
                                                                 std::size_t row_size) noexcept {
-    return row_size + plan.scratch_size();
+    return hadamard_plan::alignment + (row_size + 15) / 16 * 16 + plan.scratch_size();
 }
 
 namespace detail {
@@ -82,8 +82,9 @@ template <class Sink>
 inline void hadamard_quantize(hadamard_plan const& plan, std::span<float const> x, hadamard_shape shape,
                               hadamard_factors<float> const& factors, Sink const& out,
                               std::span<float> scratch) noexcept {
+    float* const row = cache_line_from(scratch.data());
     hadamard_job<float> job =
-        job_of<float>(x.data(), scratch.data(), shape, 0, factors, scratch.data() + shape.row_size);
+        job_of<float>(x.data(), row, shape, 0, factors, row + (shape.row_size + 15) / 16 * 16);
     job.sink = sink_of(out);
     dispatched<hadamard_bodies<float>>{}
         .template operator()<hadamard_plan const&, hadamard_job<float> const&>(plan, job);

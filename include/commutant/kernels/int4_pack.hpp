@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/int4_pack_avx512.hpp>
 #include <commutant/kernels/detail/int4_pack_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
 
@@ -23,14 +24,23 @@ namespace detail {
 using pack_int4_function = void(std::uint8_t const*, nibble_run, std::uint8_t*) noexcept;
 using unpack_int4_function = void(std::uint8_t const*, nibble_run, std::uint8_t*) noexcept;
 
-inline constexpr std::array pack_int4_bodies{
-    body<pack_int4_function>{isa::scalar, pack_int4_scalar},
+inline constexpr std::array pack_int4_bodies {
+#if defined(COMMUTANT_KERNELS_X86)
+    body<pack_int4_function>{isa::avx512bw, pack_int4_avx512},
+#endif
+        body<pack_int4_function>{isa::scalar, pack_int4_scalar},
 };
-inline constexpr std::array unpack_signed_int4_bodies{
-    body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<true>},
+inline constexpr std::array unpack_signed_int4_bodies {
+#if defined(COMMUTANT_KERNELS_X86)
+    body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<true>},
+#endif
+        body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<true>},
 };
-inline constexpr std::array unpack_unsigned_int4_bodies{
-    body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<false>},
+inline constexpr std::array unpack_unsigned_int4_bodies {
+#if defined(COMMUTANT_KERNELS_X86)
+    body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<false>},
+#endif
+        body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<false>},
 };
 
 }  // namespace detail
