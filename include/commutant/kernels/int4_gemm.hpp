@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "commutant/kernels/detail/int4_gemm_amx.hpp"
 #include "commutant/kernels/detail/int4_gemm_avx512_vnni.hpp"
 #include "commutant/kernels/detail/int4_gemm_job.hpp"
 #include "commutant/kernels/detail/int4_gemm_scalar.hpp"
@@ -169,7 +170,8 @@ void int4_gemm_on(Body const& body, int4_activations const& x, int4_weights_view
 
 inline constexpr std::array int4_gemm_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
-    body<int4_gemm_function>{isa::avx512_vnni, &int4_gemm_driver<int4_avx512_vnni>::run},
+    body<int4_gemm_function>{isa::amx, &int4_amx::run},
+        body<int4_gemm_function>{isa::avx512_vnni, &int4_gemm_driver<int4_avx512_vnni>::run},
 #endif
         body<int4_gemm_function>{isa::scalar, &int4_gemm_scalar},
 };

@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "commutant/kernels/isa.hpp"
+
+#if defined(COMMUTANT_KERNELS_X86)
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "commutant/kernels/detail/int4_gemm_avx512.hpp"
+#include "commutant/kernels/detail/int4_gemm_avx512_vnni.hpp"
+#include "commutant/kernels/detail/int4_gemm_driver.hpp"
+
+namespace commutant::kernels::detail {
+
+/// int8 tiles, two by two: 32 rows by 32 columns of sums at a time. Panels hold codes less their 8, so that nothing
+/// is left to correct. Few rows go to vpdpbusd.
+struct int4_amx : int4_avx512 {
+    static constexpr std::size_t max_streamed_rows = 0;
+    static constexpr std::size_t few_rows = 8;
+    static constexpr std::size_t block_inputs = 512;
+    static constexpr std::size_t block_rows = 480;
+    static constexpr std::size_t panel_tiles = 4;
+    static constexpr std::size_t main_rows = 32;
+    static constexpr bool unpacks_in_tiles = false;
+
+    /// The body: tiles are this thread's between its first and last line.
+    static void run(int4_gemm_job const& job, int4_gemm_part const& part) noexcept {
+        int4_weights_view const& w = job.weights;
+        bool const cuts_groups = !w.per_channel && w.group_size % 32 != 0;
+        if (job.n_rows <= few_rows || cuts_groups) {
+            int4_gemm_driver<int4_avx512_vnni>::run(job, part);
+        } else if (part.what == int4_gemm_part::stage::prepare) {
+            int4_gemm_driver<int4_amx>::run(job, part);
+        } else {
+            configure(w.per_channel || w.group_size % 64 == 0 ? 64 : 32);
+            int4_gemm_driver<int4_amx>::run(job, part);
+            release();
+        }
+    }
+
+    /// Rows an odd number of lines apart: sixteen of them would share a cache set otherwise.
+    [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return true; }
+    [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept { return left <= 16 ? 16 : 32; }
+    [[nodiscard]] static std::size_t streamed_rows(std::size_t) noexcept { return 32; }
+    [[nodiscard]] static std::size_t streamed_tiles(std::size_t) noexcept { return 4; }
+    static void row_sums(std::int8_t const*, std::size_t, std::size_t, std::int32_t*) noexcept {}
+
+    /// Tiles 0 to 3 are sums, 4 and 5 activations of so many inputs, 6 and 7 weights.
+    COMMUTANT_TARGET_AMX static void configure(std::size_t inputs) noexcept {
+        struct alignas(64) configuration {
+            std::uint8_t palette = 1;
+            std::uint8_t start_row = 0;
+            std::array<std::uint8_t, 14> reserved{};
+            std::array<std::uint16_t, 16> column_bytes{};
+            std::array<std::uint8_t, 16> rows{};
+        } c;
+        for (std::size_t i = 0; i < 8; ++i) {
+            c.column_bytes[i] = static_cast<std::uint16_t>(i == 4 || i == 5 ? inputs : 64);
+            c.rows[i] = static_cast<std::uint8_t>(i == 6 || i == 7 ? inputs / 4 : 16);
+        }
+        // The intrinsic names eight of the bytes it reads; without this the compiler drops the others.
+        __asm__ volatile("" : : "r"(&c) : "memory");
+        _tile_loadconfig(&c);
+    }
+    COMMUTANT_TARGET_AMX static void release() noexcept { _tile_release(); }
+
+    COMMUTANT_TARGET_AVX512BW static void unpack(std::uint8_t const* lines, std::size_t stride,
+                                                 std::size_t tiles, std::size_t n_steps,
+                                                 std::uint8_t* panel) noexcept {
+        __m512i const low = _mm512_set1_epi8(15), eight = _mm512_set1_epi8(8);
+        for (std::size_t t = 0; t < tiles; ++t) {
+            std::uint8_t const* in = lines + t * stride;
+            std::uint8_t* out = panel + t * 64;
+            for (std::size_t s = 0; s < n_steps; ++s, in += 64, out += tiles * 128) {
+                __m512i const line = _mm512_load_si512(in);
+                _mm512_store_si512(out, _mm512_sub_epi8(_mm512_and_si512(line, low), eight));
+                _mm512_store_si512(out + tiles * 64,
+                                   _mm512_sub_epi8(_mm512_and_si512(_mm512_srli_epi16(line, 4), low), eight));
+            }
+        }
+        // Whole tiles of 64 inputs; activations are 0 there.
+        std::size_t const spare = (8 - n_steps % 8) % 8;
+        if (spare != 0) std::memset(panel + n_steps * tiles * 128, 0, spare * tiles * 128);
+    }
+
+    /// Adds products over some inputs, unit at a time, to the sums in tiles 0 to 3.
+    template <std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void add(std::int8_t const* a, std::size_t a_stride,
+                                                          std::uint8_t const* w, std::size_t w_stride,
+                                                          std::size_t n, std::size_t unit) noexcept {
+        auto const a_step = static_cast<long>(a_stride), w_step = static_cast<long>(w_stride);
+        for (std::size_t i = 0; i < n; ++i, a += unit, w += unit / 4 * w_stride) {
+            _tile_loadd(6, w, w_step);
+            _tile_loadd(4, a, a_step);
+            _tile_dpbssd(0, 4, 6);
+            if constexpr (Tiles == 2) {
+                _tile_loadd(7, w + 64, w_step);
+                _tile_dpbssd(1, 4, 7);
+            }
+            if constexpr (Rows == 32) {
+                _tile_loadd(5, a + 16 * a_stride, a_step);
+                _tile_dpbssd(2, 5, 6);
+                if constexpr (Tiles == 2) _tile_dpbssd(3, 5, 7);
+            }
+        }
+    }
+    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void zero() noexcept {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    template <std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void load(std::int32_t const* c,
+                                                           std::size_t stride) noexcept {
+        auto const step = static_cast<long>(stride * 4);
+        _tile_loadd(0, c, step);
+        if constexpr (Tiles == 2) _tile_loadd(1, c + 16, step);
+        if constexpr (Rows == 32) _tile_loadd(2, c + 16 * stride, step);
+        if constexpr (Rows == 32 && Tiles == 2) _tile_loadd(3, c + 16 * stride + 16, step);
+    }
+    template <std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void store(std::int32_t* c, std::size_t stride) noexcept {
+        auto const step = static_cast<long>(stride * 4);
+        _tile_stored(0, c, step);
+        if constexpr (Tiles == 2) _tile_stored(1, c + 16, step);
+        if constexpr (Rows == 32) _tile_stored(2, c + 16 * stride, step);
+        if constexpr (Rows == 32 && Tiles == 2) _tile_stored(3, c + 16 * stride + 16, step);
+    }
+    /// The compiler does not see what tile loads read.
+    COMMUTANT_INLINE static void memory_is_written() noexcept { __asm__ volatile("" ::: "memory"); }
+
+    template <bool Grouped, std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AMX static void multiply(int4_tile const& tile) noexcept {
+        constexpr std::size_t width = int4_gemm_job::panel_columns, pair = Tiles == 1 ? 1 : 2;
+        constexpr std::size_t w_stride = Tiles * 64;
+        memory_is_written();
+        for (std::size_t t = 0; t < Tiles; t += pair) {
+            std::uint8_t const* w = tile.panel + t * 64;
+            std::int32_t* const c = tile.c + t * 16;
+            if constexpr (!Grouped) {
+                if (tile.first) {
+                    zero();
+                } else {
+                    load<Rows, pair>(c, width);
+                }
+                add<Rows, pair>(tile.a, tile.a_stride, w, w_stride, (tile.n_steps + 7) / 8, 64);
+                store<Rows, pair>(c, width);
+            } else {
+                std::size_t const unit = tile.n_steps % 8 == 0 ? 64 : 32;
+                for (std::size_t g = 0; g < tile.n_groups; ++g, w += tile.n_steps * 2 * w_stride) {
+                    alignas(64) std::int32_t sums[Rows * pair * 16];
+                    zero();
+                    add<Rows, pair>(tile.a + g * tile.n_steps * 8, tile.a_stride, w, w_stride,
+                                    tile.n_steps * 8 / unit, unit);
+                    store<Rows, pair>(sums, pair * 16);
+                    add_group<Rows, pair>(sums, tile.scales + g * tile.scale_stride + t * 16,
+                                          tile.first && g == 0, c);
+                }
+            }
+        }
+        memory_is_written();
+    }
+
+    template <std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void add_group(std::int32_t const* sums, float const* scales,
+                                                                bool first, std::int32_t* c) noexcept {
+        for (std::size_t t = 0; t < Tiles; ++t) {
+            __m512 const scale = _mm512_load_ps(scales + t * 16);
+            for (std::size_t r = 0; r < Rows; ++r) {
+                std::int32_t* const out = c + r * int4_gemm_job::panel_columns + t * 16;
+                __m512 const sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + (r * Tiles + t) * 16));
+                __m512 const before = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
+                _mm512_storeu_ps(out, _mm512_fmadd_ps(sum, scale, before));
+            }
+        }
+    }
+
+    template <bool Grouped, std::size_t Rows>
+    [[nodiscard]] static int4_tile_function* with_tiles(std::size_t tiles) noexcept {
+        if (tiles == 4) return &multiply<Grouped, Rows, 4>;
+        return tiles == 2 ? &multiply<Grouped, Rows, 2> : &multiply<Grouped, Rows, 1>;
+    }
+    [[nodiscard]] static int4_tile_function* tile(int4_source, bool grouped, std::size_t rows,
+                                                  std::size_t tiles) noexcept {
+        if (rows == 16) return grouped ? with_tiles<true, 16>(tiles) : with_tiles<false, 16>(tiles);
+        return grouped ? with_tiles<true, 32>(tiles) : with_tiles<false, 32>(tiles);
+    }
+};
+
+}  // namespace commutant::kernels::detail
+
+#endif
