@@ -37,6 +37,7 @@ struct int4_tile {
     std::uint8_t* panel;  ///< unpacked weights: [n_steps * 2][column tiles][64]
     std::int32_t* c;      ///< rows of panel_columns; floats per group
     bool first;
+    bool narrow;                ///< activations are in [-8, 15]
     std::uint8_t const* ahead;  ///< memory that will be wanted later
     std::size_t ahead_stride;   ///< bytes of it to ask for per step, of a panel per half step
 };
@@ -121,6 +122,7 @@ template <class Kit> struct int4_gemm_driver {
         bool const grouped = !w.per_channel;
         int4_tile tile{};
         tile.w_stride = w.n_steps() * w.line_bytes;
+        tile.narrow = job.narrow;
         tile.n_groups = w.n_groups();
         tile.n_steps = w.n_steps() / tile.n_groups;
         tile.scale_stride = w.n_columns_padded();
@@ -156,6 +158,7 @@ template <class Kit> struct int4_gemm_driver {
         auto* const panel = reinterpret_cast<std::uint8_t*>(part.scratch);
         auto* const sums = reinterpret_cast<std::int32_t*>(part.scratch + int4_gemm_panel_bytes(w));
         int4_tile tile{};
+        tile.narrow = job.narrow;
         tile.panel = panel;
         tile.scale_stride = w.n_columns_padded();
         tile.w_stride = w.n_steps() * w.line_bytes;
