@@ -99,9 +99,9 @@ TEST_CASE("integer kernels refuse what they do not run", "[program]") {
         REQUIRE(run(arguments).code == 0);
         return f.scratch / name / "quantized";
     };
-    auto const refused = [&](fs::path const& model, std::string const& words) {
-        f.refuses({"eval", model.string(), "--text", f.text.string(), "--engine", "int4"}, words);
-        f.refuses({"generate", model.string(), "--engine", "int4"}, words);
+    auto const refused = [&](fs::path const& model, std::string const& message) {
+        f.refuses({"eval", model.string(), "--text", f.text.string(), "--engine", "int4"}, message);
+        f.refuses({"generate", model.string(), "--engine", "int4"}, message);
     };
     refused(quantized("wide", {"--bits", "8-8-8"}), "weights have 8 bits, expected 2 to 4");
     refused(quantized("float", {"--bits", "4-16-4"}), "activations are floating point");

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <memory>
@@ -24,10 +23,10 @@ public:
     [[nodiscard]] std::size_t dim() const noexcept { return dim_; }
     /// Floats of scratch that apply_to_row asks for.
     [[nodiscard]] std::size_t scratch_size() const noexcept { return plan_->scratch_size(); }
-    /// row <- row H / sqrt(block).  row: [dim()]; scratch: [scratch_size()]
-    void apply_to_row(float* row, float* scratch) const noexcept {
+    /// row <- factor row H / sqrt(block).  row: [dim()]; scratch: [scratch_size()]
+    void apply_to_row(float* row, float factor, float* scratch) const noexcept {
         kernels::hadamard_factors<float> factors;
-        factors.scale = share_;
+        factors.scale = share_ * factor;
         kernels::hadamard_in_place(*plan_, std::span<float>(row, dim_), {1, dim_, 0}, factors,
                                    std::span<float>(scratch, scratch_size()));
     }

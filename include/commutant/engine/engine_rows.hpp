@@ -3,13 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
-
-#include <Eigen/Core>
 
 #include <commutant/core/matrix.hpp>
 #include <commutant/engine/detail/row_memory.hpp>
@@ -17,6 +17,7 @@
 #include <commutant/kernels/executor.hpp>
 #include <commutant/kernels/int4_gemm.hpp>
 #include <commutant/kernels/quantize.hpp>
+#include <commutant/kernels/swiglu.hpp>
 #include <commutant/quant/grid.hpp>
 
 namespace commutant {
@@ -237,30 +238,42 @@ private:
 
     /// Row i, its steps run, to out; scratch holds what T_d asks for.
     void run_steps(std::size_t i, float* out, float* scratch) const noexcept {
-        using array = Eigen::Array<float, Eigen::Dynamic, 1>;
-        auto const n = static_cast<Eigen::Index>(cols_);
-        Eigen::Map<array> y(out, n);
-        float const* const in = values_.data() + i * cols_;
-        bool in_place = false;
-        for (step const& s : steps_) {
-            Eigen::Map<array const> const x(in_place ? out : in, n);
+        std::span<float> const y(out, cols_);
+        std::span<float const> x(values_.data() + i * cols_, cols_);
+        for (std::size_t k = 0; k < steps_.size(); ++k) {
+            step const& s = steps_[k];
+            bool const is_last = k + 1 == steps_.size();
             switch (s.what) {
                 case step::kind::silu:
-                    y = x / (1.0F + (-x).exp());
+                    if (!is_last && steps_[k + 1].what == step::kind::product) {
+                        kernels::swiglu(x, row_of(steps_[++k], i), y);
+                        break;
+                    }
+                    std::transform(x.begin(), x.end(), out,
+                                   [](float v) { return v / (1.0F + std::exp(-v)); });
                     break;
                 case step::kind::product:
-                    y = x * Eigen::Map<array const>(s.operand.data() + i * cols_, n);
+                    std::transform(x.begin(), x.end(), row_of(s, i).begin(), out, std::multiplies<>());
                     break;
-                case step::kind::row_factor:
-                    y = x * s.operand.data()[i];
+                case step::kind::row_factor: {
+                    float const factor = s.operand.data()[i];
+                    std::transform(x.begin(), x.end(), out, [factor](float v) { return v * factor; });
                     break;
-                case step::kind::hadamard:
-                    if (!in_place) y = x;
-                    s.transform->apply_to_row(out, scratch);
+                }
+                case step::kind::hadamard: {
+                    if (x.data() != out) std::copy(x.begin(), x.end(), out);
+                    float factor = 1.0F;
+                    if (!is_last && steps_[k + 1].what == step::kind::row_factor)
+                        factor = steps_[++k].operand.data()[i];
+                    s.transform->apply_to_row(out, factor, scratch);
                     break;
+                }
             }
-            in_place = true;
+            x = y;
         }
+    }
+    [[nodiscard]] std::span<float const> row_of(step const& s, std::size_t i) const noexcept {
+        return {s.operand.data() + i * cols_, cols_};
     }
 
     std::size_t rows_ = 0;
