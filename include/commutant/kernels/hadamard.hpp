@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/hadamard_core_avx2.hpp>
 #include <commutant/kernels/detail/hadamard_core_avx512.hpp>
 #include <commutant/kernels/detail/hadamard_plan.hpp>
 #include <commutant/kernels/detail/hadamard_scalar.hpp>
@@ -49,6 +50,7 @@ template <class T> using hadamard_function = void(hadamard_plan const&, hadamard
 template <class T> inline constexpr std::array hadamard_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<hadamard_function<T>>{isa::avx512bw, hadamard_avx512<T>},
+        body<hadamard_function<T>>{isa::avx2, hadamard_avx2<T>},
 #endif
         body<hadamard_function<T>>{isa::scalar, hadamard_scalar<T>},
 };

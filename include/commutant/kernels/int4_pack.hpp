@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/int4_pack_avx2.hpp>
 #include <commutant/kernels/detail/int4_pack_avx512.hpp>
 #include <commutant/kernels/detail/int4_pack_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
@@ -27,18 +28,21 @@ using unpack_int4_function = void(std::uint8_t const*, nibble_run, std::uint8_t*
 inline constexpr std::array pack_int4_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<pack_int4_function>{isa::avx512bw, pack_int4_avx512},
+        body<pack_int4_function>{isa::avx2, pack_int4_avx2},
 #endif
         body<pack_int4_function>{isa::scalar, pack_int4_scalar},
 };
 inline constexpr std::array unpack_signed_int4_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<true>},
+        body<unpack_int4_function>{isa::avx2, unpack_int4_avx2<true>},
 #endif
         body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<true>},
 };
 inline constexpr std::array unpack_unsigned_int4_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<false>},
+        body<unpack_int4_function>{isa::avx2, unpack_int4_avx2<false>},
 #endif
         body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<false>},
 };

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/quantize_avx2.hpp>
 #include <commutant/kernels/detail/quantize_avx512.hpp>
 #include <commutant/kernels/detail/quantize_scalar.hpp>
 #include <commutant/kernels/detail/quantize_sink.hpp>
@@ -21,13 +22,14 @@ using quantize_rows_function = void(float const*, std::size_t, std::size_t, code
 
 inline constexpr std::array range_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
-    body<range_function>{isa::avx512bw, range_avx512},
+    body<range_function>{isa::avx512bw, range_avx512}, body<range_function>{isa::avx2, range_avx2},
 #endif
         body<range_function>{isa::scalar, range_scalar},
 };
 inline constexpr std::array quantize_rows_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<quantize_rows_function>{isa::avx512bw, quantize_rows_avx512},
+        body<quantize_rows_function>{isa::avx2, quantize_rows_avx2},
 #endif
         body<quantize_rows_function>{isa::scalar, quantize_rows_scalar},
 };

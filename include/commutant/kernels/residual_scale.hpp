@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/residual_scale_avx2.hpp>
 #include <commutant/kernels/detail/residual_scale_avx512.hpp>
 #include <commutant/kernels/detail/residual_scale_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
@@ -27,6 +28,7 @@ using residual_function = void(residual_job const&) noexcept;
 inline constexpr std::array residual_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<residual_function>{isa::avx512bw, residual_scale_avx512},
+        body<residual_function>{isa::avx2, residual_scale_avx2},
 #endif
         body<residual_function>{isa::scalar, residual_scale_scalar},
 };

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/hadamard_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
 
 #if defined(COMMUTANT_KERNELS_X86)
@@ -174,11 +175,6 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_butterflies(typename zmm_of<
     }
 }
 
-/// Bits of flips for the lanes from one element on; lanes divides the element's number.
-COMMUTANT_INLINE std::uint32_t flip_bits(std::uint32_t const* flips, std::size_t element) noexcept {
-    return flips[element / 32] >> (element % 32);
-}
-
 /// All stages within registers and the next Stages ones, from source to target.
 ///
 /// Shape     length: a multiple of lanes << Stages
@@ -257,7 +253,7 @@ COMMUTANT_TARGET_AVX512BW inline void short_runs_avx512(T const* source, T* targ
 }
 
 /// What the butterflies of runs of one length have around them.
-template <class T> struct butterfly_ends {
+template <class T> struct zmm_butterfly_ends {
     std::uint32_t const* flips;  ///< null: none
     std::size_t element;         ///< of the first flip
     T factor;                    ///< 1: none
@@ -265,7 +261,7 @@ template <class T> struct butterfly_ends {
 
 template <class T, int Stages>
 COMMUTANT_TARGET_AVX512BW inline void first_pass_avx512(T const* source, T* target, std::size_t length,
-                                                        butterfly_ends<T> const& ends,
+                                                        zmm_butterfly_ends<T> const& ends,
                                                         bool is_last) noexcept {
     bool const scale = is_last && ends.factor != T{1};
     if (ends.flips != nullptr) {
@@ -284,7 +280,7 @@ COMMUTANT_TARGET_AVX512BW inline void first_pass_avx512(T const* source, T* targ
 
 template <class T>
 COMMUTANT_TARGET_AVX512BW inline void next_pass_avx512(T* x, std::size_t length, std::size_t distance,
-                                                       int stages, butterfly_ends<T> const& ends,
+                                                       int stages, zmm_butterfly_ends<T> const& ends,
                                                        bool is_last) noexcept {
     bool const scale = is_last && ends.factor != T{1};
     switch (stages * 2 + (scale ? 1 : 0)) {
@@ -309,7 +305,7 @@ COMMUTANT_TARGET_AVX512BW inline void next_pass_avx512(T* x, std::size_t length,
 /// Runs of n elements, n a power of two of at least one register; source and target as first_pass.
 template <class T>
 COMMUTANT_TARGET_AVX512BW inline void butterflies_avx512(T const* source, T* target, std::size_t length,
-                                                         std::size_t n, butterfly_ends<T> const& ends,
+                                                         std::size_t n, zmm_butterfly_ends<T> const& ends,
                                                          bool is_last = true) noexcept {
     constexpr int lane_stages = sizeof(T) == 4 ? 4 : 3;
     int const across = std::countr_zero(n) - lane_stages;

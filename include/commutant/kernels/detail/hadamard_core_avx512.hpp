@@ -20,8 +20,8 @@ namespace commutant::kernels::detail {
 
 /// The eight signed sums of four rows, numbered as hadamard_plan says.
 template <class T>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums(T const* x, std::size_t stride,
-                                                              typename zmm_of<T>::reg* sums) noexcept {
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums_avx512(T const* x, std::size_t stride,
+                                                                     typename zmm_of<T>::reg* sums) noexcept {
     using z = zmm_of<T>;
     typename z::reg const x0 = z::load(x), x1 = z::load(x + stride);
     typename z::reg const x2 = z::load(x + 2 * stride), x3 = z::load(x + 3 * stride);
@@ -39,9 +39,9 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums(T const* x, std::s
 
 /// y +- one sum of group Group, for the outputs from First on.
 template <class T, class Terms, std::size_t First, std::size_t Group, std::size_t... C>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms(typename zmm_of<T>::reg* y,
-                                                          typename zmm_of<T>::reg const* sums,
-                                                          std::index_sequence<C...>) noexcept {
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms_avx512(typename zmm_of<T>::reg* y,
+                                                                 typename zmm_of<T>::reg const* sums,
+                                                                 std::index_sequence<C...>) noexcept {
     using z = zmm_of<T>;
     if constexpr (Group == 0)
         ((y[C] = Terms::is_minus(First + C, 0) ? z::flipped(sums[Terms::sum(First + C, 0)], ~0U)
@@ -55,13 +55,13 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms(typename zmm_of<T>::re
 
 /// One group for one batch of outputs: the first batch forms the sums and keeps them, later ones load them.
 template <class T, class Terms, std::size_t First, std::size_t Count, bool Keep, std::size_t Group>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group(T const* x, std::size_t stride, T* table,
-                                                          typename zmm_of<T>::reg* y) noexcept {
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const* x, std::size_t stride, T* table,
+                                                                 typename zmm_of<T>::reg* y) noexcept {
     using z = zmm_of<T>;
     typename z::reg sums[8];
     T* const kept = table + Group * 8 * z::lanes;
     if constexpr (First == 0) {
-        four_row_sums<T>(x + 4 * Group * stride, stride, sums);
+        four_row_sums_avx512<T>(x + 4 * Group * stride, stride, sums);
         if constexpr (Keep) {
 #pragma GCC unroll 8
             for (std::size_t m = 0; m < 8; ++m) z::store(kept + m * z::lanes, sums[m]);
@@ -70,18 +70,18 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group(T const* x, std::size_
 #pragma GCC unroll 8
         for (std::size_t m = 0; m < 8; ++m) sums[m] = z::load(kept + m * z::lanes);
     }
-    add_terms<T, Terms, First, Group>(y, sums, std::make_index_sequence<Count>{});
+    add_terms_avx512<T, Terms, First, Group>(y, sums, std::make_index_sequence<Count>{});
 }
 
 template <class T, class Terms, std::size_t First, std::size_t Count, bool Keep, bool Scale,
           std::size_t... Group>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch(T const* x, std::size_t stride, T* target,
-                                                           std::size_t width, T* table,
-                                                           typename zmm_of<T>::reg factor,
-                                                           std::index_sequence<Group...>) noexcept {
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch_avx512(T const* x, std::size_t stride, T* target,
+                                                                  std::size_t width, T* table,
+                                                                  typename zmm_of<T>::reg factor,
+                                                                  std::index_sequence<Group...>) noexcept {
     using z = zmm_of<T>;
     typename z::reg y[Count];
-    (add_group<T, Terms, First, Count, Keep, Group>(x, stride, table, y), ...);
+    (add_group_avx512<T, Terms, First, Count, Keep, Group>(x, stride, table, y), ...);
 #pragma GCC unroll 16
     for (std::size_t c = 0; c < Count; ++c) {
         if constexpr (Scale) y[c] = z::mul(y[c], factor);
@@ -102,17 +102,17 @@ COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T const* x, std::size_t 
     using groups = std::make_index_sequence<terms::n_groups>;
     typename z::reg const f = z::all(factor);
     for (std::size_t j = 0; j < width; j += z::lanes) {
-        core_batch<T, terms, 0, batch, (Core > batch), Scale>(x + j, stride, target + j, width, table, f,
-                                                              groups{});
+        core_batch_avx512<T, terms, 0, batch, (Core > batch), Scale>(x + j, stride, target + j, width, table,
+                                                                     f, groups{});
         if constexpr (Core > 2 * batch)
-            core_batch<T, terms, batch, batch, true, Scale>(x + j, stride, target + j, width, table, f,
-                                                            groups{});
+            core_batch_avx512<T, terms, batch, batch, true, Scale>(x + j, stride, target + j, width, table, f,
+                                                                   groups{});
         if constexpr (Core > 3 * batch)
-            core_batch<T, terms, 2 * batch, batch, true, Scale>(x + j, stride, target + j, width, table, f,
-                                                                groups{});
+            core_batch_avx512<T, terms, 2 * batch, batch, true, Scale>(x + j, stride, target + j, width,
+                                                                       table, f, groups{});
         if constexpr (Core > batch)
-            core_batch<T, terms, Core - last, last, true, Scale>(x + j, stride, target + j, width, table, f,
-                                                                 groups{});
+            core_batch_avx512<T, terms, Core - last, last, true, Scale>(x + j, stride, target + j, width,
+                                                                        table, f, groups{});
     }
 }
 

@@ -32,6 +32,11 @@ template <class T> struct hadamard_job {
     }
 };
 
+/// Bits of flips for the lanes from one element on; the number of lanes divides the element's.
+[[nodiscard]] inline std::uint32_t flip_bits(std::uint32_t const* flips, std::size_t element) noexcept {
+    return flips[element / 32] >> (element % 32);
+}
+
 /// The first element at the beginning of a cache line.
 template <class T> [[nodiscard]] inline T* cache_line_from(T* p) noexcept {
     std::size_t const past = reinterpret_cast<std::uintptr_t>(p) % 64 / sizeof(T);
