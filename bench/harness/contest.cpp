@@ -59,10 +59,10 @@ contest_result hold(contest const& what, effort const& how) {
     contest_result result{what.name, {}, {}};
     std::vector<contestant> entered = what.prepare();
 
-    std::vector<double> errors;
+    std::vector<double> errors, first_seconds;
     std::vector<contestant> running;
     for (contestant& c : entered) {
-        c.run();
+        double const first = seconds_of(c, 1, how);
         double const error = c.error ? c.error() : 0.0;
         if (!(error <= c.tolerance)) {
             result.wrong.push_back(c.name + ": deviation " + std::to_string(error) + ", at most " +
@@ -70,18 +70,24 @@ contest_result hold(contest const& what, effort const& how) {
             continue;
         }
         errors.push_back(error);
+        first_seconds.push_back(first);
         running.push_back(std::move(c));
     }
 
     std::vector<std::size_t> calls;
     double round_seconds = 0;
-    for (contestant const& c : running) {
-        calls.push_back(calibrated_calls(c, how));
-        round_seconds += seconds_of(c, calls.back(), how);
+    for (std::size_t c = 0; c < running.size(); ++c) {
+        // What takes long is warm after its first call.
+        bool const is_long = first_seconds[c] > 50 * how.seconds_per_round;
+        calls.push_back(is_long ? 1 : calibrated_calls(running[c], how));
+        round_seconds += is_long ? first_seconds[c] : seconds_of(running[c], calls.back(), how);
     }
     if (running.empty()) return result;
     auto const affordable = static_cast<std::size_t>(how.seconds_per_contest / std::max(round_seconds, 1e-6));
-    std::size_t const rounds = std::clamp(affordable, how.min_rounds, how.max_rounds);
+    std::size_t const least = round_seconds > 5 * how.seconds_per_contest
+                                  ? std::min<std::size_t>(3, how.min_rounds)
+                                  : how.min_rounds;
+    std::size_t const rounds = std::clamp(affordable, least, how.max_rounds);
 
     // Each round begins with another contestant, so that none always follows the same one.
     std::vector<std::vector<double>> seconds(running.size());

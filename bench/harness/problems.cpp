@@ -28,7 +28,7 @@ private:
 }  // namespace
 
 std::shared_ptr<gemm_weights const> make_gemm_weights(gemm_shape shape, std::size_t group_size,
-                                                      std::size_t rotated_bytes) {
+                                                      std::size_t rotated_bytes, float magnitude) {
     auto w = std::make_shared<gemm_weights>();
     w->n = shape.n, w->k = shape.k;
     w->group_size = group_size;
@@ -37,7 +37,7 @@ std::shared_ptr<gemm_weights const> make_gemm_weights(gemm_shape shape, std::siz
     w->scales = buffer<float>(group_size == 0 ? shape.n : shape.n * (shape.k / group_size));
     noise r(shape.n + shape.k);
     for (std::int8_t& c : w->codes) c = static_cast<std::int8_t>(r.in(-8, 7));
-    for (float& s : w->scales) s = 0.01F + 1e-5F * static_cast<float>(r.in(0, 1000));
+    for (float& s : w->scales) s = magnitude * (0.67F + 6.7e-4F * static_cast<float>(r.in(0, 1000)));
     return w;
 }
 

@@ -65,7 +65,8 @@ struct gemm_shape {
 
 /// Random codes and scales.
 [[nodiscard]] std::shared_ptr<gemm_weights const> make_gemm_weights(gemm_shape shape, std::size_t group_size,
-                                                                    std::size_t rotated_bytes);
+                                                                    std::size_t rotated_bytes,
+                                                                    float magnitude = 0.015F);
 [[nodiscard]] std::shared_ptr<gemm_problem const> make_gemm_problem(
     std::shared_ptr<gemm_weights const> weights, std::size_t m, int activation_bits, int n_threads);
 
@@ -74,6 +75,8 @@ struct prepared_gemm {
     runner run;
     std::shared_ptr<buffer<float>> out;  ///< [m, n]
     std::size_t weight_bytes = 0;        ///< of one copy
+    /// Of a neighbour in floating point: y = x W^T on the caller's rows, x: [m, k], y: [m, n].
+    std::function<void(float const* x, float* y)> apply = nullptr;
     std::function<std::byte const*()> next_weights =
         nullptr;  ///< takes a turn of the copies that run goes through
 };

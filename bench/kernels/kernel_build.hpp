@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/block.hpp"
 #include "harness/problems.hpp"
 
 namespace commutant::bench {
@@ -35,6 +36,7 @@ struct kernel_build {
     prepared_gemm (*gemm)(gemm_problem const& problem);
     /// Empty where the library has no such kernel.
     transfer (*make_transfer)(transfer_kind kind, std::size_t n_rows, std::size_t row_size);
+    prepared_block (*block)(block_problem const& problem);
 };
 
 struct named_build {
