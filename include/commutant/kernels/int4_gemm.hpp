@@ -12,8 +12,10 @@
 #include "commutant/kernels/detail/int4_gemm_amx.hpp"
 #include "commutant/kernels/detail/int4_gemm_avx2.hpp"
 #include "commutant/kernels/detail/int4_gemm_avx512_vnni.hpp"
+#include "commutant/kernels/detail/int4_gemm_avx512bw.hpp"
 #include "commutant/kernels/detail/int4_gemm_avx_vnni.hpp"
 #include "commutant/kernels/detail/int4_gemm_job.hpp"
+#include "commutant/kernels/detail/int4_gemm_neon.hpp"
 #include "commutant/kernels/detail/int4_gemm_scalar.hpp"
 #include "commutant/kernels/executor.hpp"
 #include "commutant/kernels/int4_weights.hpp"
@@ -174,8 +176,12 @@ inline constexpr std::array int4_gemm_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<int4_gemm_function>{isa::amx, &int4_amx::run},
         body<int4_gemm_function>{isa::avx512_vnni, &int4_gemm_driver<int4_avx512_vnni>::run},
+        body<int4_gemm_function>{isa::avx512bw, &int4_gemm_driver<int4_avx512bw>::run},
         body<int4_gemm_function>{isa::avx_vnni, &int4_gemm_driver<int4_avx_vnni>::run},
         body<int4_gemm_function>{isa::avx2, &int4_gemm_driver<int4_avx2>::run},
+#elif defined(COMMUTANT_KERNELS_NEON)
+    body<int4_gemm_function>{isa::neon_dotprod, &int4_gemm_driver<int4_neon_dotprod>::run},
+        body<int4_gemm_function>{isa::neon, &int4_gemm_driver<int4_neon>::run},
 #endif
         body<int4_gemm_function>{isa::scalar, &int4_gemm_scalar},
 };
