@@ -2,7 +2,8 @@
 # SPDX-FileCopyrightText: The commutant authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Builds the project with each preset below and runs all tests. Installs what a Debian machine lacks for that.
+# Builds the project with each preset below and runs all tests; for other processors than this one the tests of the
+# kernels, 64-bit ARM under qemu. Installs what a Debian machine lacks for that.
 #
 #   sh tests/run.sh [PRESET...]
 #
@@ -15,7 +16,18 @@ cd "$(dirname "$0")/.."
 need_packages cmake ninja-build ccache g++ clang libclang-rt-14-dev clang-format-14 \
     libeigen3-dev libxsimd-dev nlohmann-json3-dev libcli11-dev catch2 libbenchmark-dev
 
-[ "$#" -gt 0 ] || set -- gcc-release clang-asan
+if [ "$#" -eq 0 ]; then
+    set -- gcc-release clang-asan
+    # The kernels alone, as other processors run them.
+    if [ "$(uname -m)" = x86_64 ]; then
+        set -- "$@" gcc-scalar-kernels gcc-sse2
+        ! grep -qw avx2 /proc/cpuinfo || set -- "$@" gcc-avx2
+        set -- "$@" aarch64
+    fi
+fi
+case " $* " in
+*" aarch64 "*) need_packages g++-aarch64-linux-gnu qemu-user ;;
+esac
 jobs=${COMMUTANT_JOBS:-$(nproc)}
 start=$(date +%s)
 
