@@ -54,13 +54,13 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms_avx512(typename zmm_of
 }
 
 /// One group for one batch of outputs: the first batch forms the sums and keeps them, later ones load them.
-template <class T, class Terms, std::size_t First, std::size_t Count, bool Keep, std::size_t Group>
+template <class T, class Terms, std::size_t First, std::size_t Count, bool Form, bool Keep, std::size_t Group>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const* x, std::size_t stride, T* table,
                                                                  typename zmm_of<T>::reg* y) noexcept {
     using z = zmm_of<T>;
     typename z::reg sums[8];
     T* const kept = table + Group * 8 * z::lanes;
-    if constexpr (First == 0) {
+    if constexpr (Form) {
         four_row_sums_avx512<T>(x + 4 * Group * stride, stride, sums);
         if constexpr (Keep) {
 #pragma GCC unroll 8
@@ -73,28 +73,29 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const* x, std
     add_terms_avx512<T, Terms, First, Group>(y, sums, std::make_index_sequence<Count>{});
 }
 
-template <class T, class Terms, std::size_t First, std::size_t Count, bool Keep, bool Scale,
+template <class T, class Terms, std::size_t First, std::size_t Count, bool Form, bool Keep, bool Scale,
           std::size_t... Group>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch_avx512(T const* x, std::size_t stride, T* target,
-                                                                  std::size_t width, T* table,
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch_avx512(T* x, std::size_t stride, T* table,
                                                                   typename zmm_of<T>::reg factor,
                                                                   std::index_sequence<Group...>) noexcept {
     using z = zmm_of<T>;
     typename z::reg y[Count];
-    (add_group_avx512<T, Terms, First, Count, Keep, Group>(x, stride, table, y), ...);
+    (add_group_avx512<T, Terms, First, Count, Form, Keep, Group>(x, stride, table, y), ...);
 #pragma GCC unroll 16
-    for (std::size_t c = 0; c < Count; ++c) {
+    for (std::size_t i = 0; i < Count; ++i) {
+        std::size_t const c = Count - 1 - i;
         if constexpr (Scale) y[c] = z::mul(y[c], factor);
-        z::store(target + (First + c) * width, y[c]);
+        z::store(x + (First + c) * stride, y[c]);
     }
 }
 
-/// A core known to the compiler, one register of columns at a time.
+/// A core known to the compiler, one register of columns at a time, in place. Outputs are written last row first: rows
+/// may be a multiple of the cache's way apart, and those read last are still there.
 ///
-/// Shape     x: [Core, width] with rows stride apart; target: [Core, width]; table: [2 * Core] registers
+/// Shape     x: [Core, width]; table: [2 * Core] registers
 template <class T, std::size_t Core, hadamard_side Side, bool Scale>
-COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T const* x, std::size_t stride, T* target,
-                                                        std::size_t width, T* table, T factor) noexcept {
+COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T* x, std::size_t width, T* table,
+                                                        T factor) noexcept {
     using z = zmm_of<T>;
     using terms = core_terms<Core, Side>;
     constexpr std::size_t batch = terms::batch(16);
@@ -102,17 +103,15 @@ COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T const* x, std::size_t 
     using groups = std::make_index_sequence<terms::n_groups>;
     typename z::reg const f = z::all(factor);
     for (std::size_t j = 0; j < width; j += z::lanes) {
-        core_batch_avx512<T, terms, 0, batch, (Core > batch), Scale>(x + j, stride, target + j, width, table,
-                                                                     f, groups{});
-        if constexpr (Core > 2 * batch)
-            core_batch_avx512<T, terms, batch, batch, true, Scale>(x + j, stride, target + j, width, table, f,
-                                                                   groups{});
+        core_batch_avx512<T, terms, Core - last, last, true, (Core > batch), Scale>(x + j, width, table, f,
+                                                                                    groups{});
         if constexpr (Core > 3 * batch)
-            core_batch_avx512<T, terms, 2 * batch, batch, true, Scale>(x + j, stride, target + j, width,
-                                                                       table, f, groups{});
+            core_batch_avx512<T, terms, 2 * batch, batch, false, true, Scale>(x + j, width, table, f,
+                                                                              groups{});
+        if constexpr (Core > 2 * batch)
+            core_batch_avx512<T, terms, batch, batch, false, true, Scale>(x + j, width, table, f, groups{});
         if constexpr (Core > batch)
-            core_batch_avx512<T, terms, Core - last, last, true, Scale>(x + j, stride, target + j, width,
-                                                                        table, f, groups{});
+            core_batch_avx512<T, terms, 0, batch, false, true, Scale>(x + j, width, table, f, groups{});
     }
 }
 
@@ -222,42 +221,59 @@ COMMUTANT_TARGET_AVX512BW inline void any_core_avx512(hadamard_plan const& plan,
 }
 
 template <class T, std::size_t Core>
-COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(hadamard_plan const& plan, T const* x,
-                                                        std::size_t stride, T* target, T* table,
+COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(hadamard_plan const& plan, T* x, T* table,
                                                         T factor) noexcept {
     std::size_t const width = plan.butterflies();
     if (plan.side() == hadamard_side::plain) {
         if (factor == T{1})
-            fixed_core_avx512<T, Core, hadamard_side::plain, false>(x, stride, target, width, table, factor);
+            fixed_core_avx512<T, Core, hadamard_side::plain, false>(x, width, table, factor);
         else
-            fixed_core_avx512<T, Core, hadamard_side::plain, true>(x, stride, target, width, table, factor);
+            fixed_core_avx512<T, Core, hadamard_side::plain, true>(x, width, table, factor);
     } else {
         if (factor == T{1})
-            fixed_core_avx512<T, Core, hadamard_side::transposed, false>(x, stride, target, width, table,
-                                                                         factor);
+            fixed_core_avx512<T, Core, hadamard_side::transposed, false>(x, width, table, factor);
         else
-            fixed_core_avx512<T, Core, hadamard_side::transposed, true>(x, stride, target, width, table,
-                                                                        factor);
+            fixed_core_avx512<T, Core, hadamard_side::transposed, true>(x, width, table, factor);
     }
 }
 
-/// Rows stride apart to the rows of target, times the core and a factor.
+/// A core that has_written_out_core.
 template <class T>
-COMMUTANT_TARGET_AVX512BW inline void core_avx512(hadamard_plan const& plan, T const* x, std::size_t stride,
-                                                  T* target, T* table, T factor) noexcept {
+COMMUTANT_TARGET_AVX512BW inline void apply_fixed_core_avx512(hadamard_plan const& plan, T* x, T* table,
+                                                              T factor) noexcept {
     if constexpr (sizeof(T) == 4) {
         switch (plan.core()) {
             case 12:
-                return fixed_core_avx512<T, 12>(plan, x, stride, target, table, factor);
+                fixed_core_avx512<T, 12>(plan, x, table, factor);
+                break;
             case 20:
-                return fixed_core_avx512<T, 20>(plan, x, stride, target, table, factor);
+                fixed_core_avx512<T, 20>(plan, x, table, factor);
+                break;
             case 28:
-                return fixed_core_avx512<T, 28>(plan, x, stride, target, table, factor);
+                fixed_core_avx512<T, 28>(plan, x, table, factor);
+                break;
             default:
                 break;
         }
     }
-    any_core_avx512(plan, x, stride, target, table, factor);
+}
+
+/// One block from source to target: butterflies, then the core.
+template <class T>
+COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& plan, T const* source, T* target,
+                                                        zmm_butterfly_ends<T> const& ends,
+                                                        T* scratch) noexcept {
+    std::size_t const width = plan.butterflies();
+    if (sizeof(T) == 4 && has_written_out_core(plan.core())) {
+        butterflies_avx512<T>(source, target, plan.size(), width, {ends.flips, ends.element, T{1}});
+        apply_fixed_core_avx512<T>(plan, target, scratch, ends.factor);
+        return;
+    }
+    std::size_t const stride = width + hadamard_plan::row_gap;
+    for (std::size_t c = 0; c < plan.core(); ++c)
+        butterflies_avx512<T>(source + c * width, scratch + c * stride, width, width,
+                              {ends.flips, ends.element + c * width, T{1}});
+    any_core_avx512(plan, scratch, stride, target, scratch + plan.core() * stride, ends.factor);
 }
 
 template <class T>
@@ -265,9 +281,7 @@ COMMUTANT_TARGET_AVX512BW inline void hadamard_avx512(hadamard_plan const& plan,
                                                       hadamard_job<T> const& job) noexcept {
     constexpr std::size_t lanes = zmm_of<T>::lanes;
     std::size_t const width = plan.butterflies();
-    std::size_t const stride = width + hadamard_plan::row_gap;
     T* const scratch = cache_line_from(job.scratch);
-    T* const table = scratch + plan.core() * stride;
     for (std::size_t r = 0; r < job.n_rows; ++r) {
         T const* const source = job.source + r * job.source_stride;
         T* const target = job.target + r * job.target_stride;
@@ -285,12 +299,8 @@ COMMUTANT_TARGET_AVX512BW inline void hadamard_avx512(hadamard_plan const& plan,
             if (factor != T{1})
                 for (std::size_t i = 0; i < job.row_size; ++i) target[i] *= factor;
         } else {
-            for (std::size_t at = 0; at < job.row_size; at += plan.size()) {
-                for (std::size_t c = 0; c < plan.core(); ++c)
-                    butterflies_avx512<T>(source + at + c * width, scratch + c * stride, width, width,
-                                          {job.flips, at + c * width, T{1}});
-                core_avx512(plan, scratch, stride, target + at, table, factor);
-            }
+            for (std::size_t at = 0; at < job.row_size; at += plan.size())
+                core_block_avx512<T>(plan, source + at, target + at, {job.flips, at, factor}, scratch);
         }
         if constexpr (sizeof(T) == 4) {
             if (job.sink.is_active()) write_row_avx512(job.sink, r, target, job.row_size, row_factor);

@@ -11,6 +11,11 @@
 
 namespace commutant::kernels::detail {
 
+/// Cores whose additions are written out for float: those of 14336, 5120, 3072 and of what is a power of two times them.
+[[nodiscard]] constexpr bool has_written_out_core(std::size_t core) noexcept {
+    return core == 12 || core == 20 || core == 28;
+}
+
 /// The terms of a core known to the compiler, so that every addition of it can be written out.
 template <std::size_t Core, hadamard_side Side> struct core_terms {
     static constexpr std::size_t n_groups = Core / 4;
