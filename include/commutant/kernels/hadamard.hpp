@@ -75,6 +75,9 @@ template <class T>
 template <class T>
 inline void hadamard_in_place(hadamard_plan const& plan, std::span<T> x, hadamard_shape shape,
                               hadamard_factors<T> const& factors, std::span<T> scratch) noexcept {
+    // Short rows are not worth a start each.
+    if (factors.row_scale.empty() && factors.flips.empty() && shape.stride() == shape.row_size)
+        shape = {1, shape.n_rows * shape.row_size, 0};
     hadamard_job<T> const job = job_of<T>(x.data(), x.data(), shape, shape.stride(), factors, scratch.data());
     dispatched<hadamard_bodies<T>>{}.template operator()<hadamard_plan const&, hadamard_job<T> const&>(plan,
                                                                                                        job);

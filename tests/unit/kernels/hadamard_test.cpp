@@ -179,6 +179,22 @@ TEST_CASE("hadamard: H and then H^T over n is the identity", "[kernels][hadamard
     }
 }
 
+TEST_CASE("hadamard: neighbouring rows are transformed one by one", "[kernels][hadamard]") {
+    for (std::size_t const n : {4, 64, 512, 48}) {
+        hadamard_plan const plan(n);
+        constexpr std::size_t n_rows = 5;
+        std::vector<float> x(n_rows * n), scratch(plan.scratch_size());
+        fill_normal<float>(x, 6);
+        std::vector<float> expected = x;
+        hadamard_factors<float> factors;
+        factors.scale = 0.25F;
+        hadamard_in_place(plan, x, {n_rows, n}, factors, scratch);
+        for (std::size_t r = 0; r < n_rows; ++r)
+            hadamard_in_place(plan, std::span<float>(expected).subspan(r * n, n), {1, n}, factors, scratch);
+        REQUIRE(same_bits<float>(x, expected));
+    }
+}
+
 TEST_CASE("hadamard_quantize: codes of the transformed rows", "[kernels][hadamard]") {
     std::vector<hadamard_order> some{{1, 2},    {1, 8},  {1, 16},  {1, 64},  {1, 128},  {1, 256}, {1, 1024},
                                      {1, 8192}, {12, 4}, {12, 32}, {28, 16}, {28, 512}, {20, 64}, {148, 128}};

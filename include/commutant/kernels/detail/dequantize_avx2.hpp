@@ -69,15 +69,25 @@ template <class Out>
 COMMUTANT_TARGET_AVX2 inline void dequantize_halves_avx2(dequantize_job const& job, Out* out) noexcept {
     __m256i const turn = _mm256_set1_epi32(job.is_signed ? 8 : 0);
     std::size_t const half = job.run.block / 2;
-    for (std::size_t begin = 0; begin < job.run.n; begin += job.run.block)
+    bool const whole_blocks = job.group_size >= job.run.n || job.group_size % job.run.block == 0;
+    ymm_group low{_mm256_setzero_ps(), _mm256_setzero_si256()}, high = low;
+    std::size_t next_group = 0, next_at = 0;
+    for (std::size_t begin = 0; begin < job.run.n; begin += job.run.block) {
+        if (whole_blocks && begin == next_at) {
+            low = high = make_ymm_group(job, next_group++);
+            next_at += job.group_size;
+        }
         for (std::size_t j = 0; j < half; j += 8) {
-            ymm_group const low = make_ymm_group(job, (begin + j) / job.group_size);
-            ymm_group const high = make_ymm_group(job, (begin + half + j) / job.group_size);
+            if (!whole_blocks) {
+                low = make_ymm_group(job, (begin + j) / job.group_size);
+                high = make_ymm_group(job, (begin + half + j) / job.group_size);
+            }
             __m256i const bytes = _mm256_cvtepu8_epi32(
                 _mm_loadl_epi64(reinterpret_cast<__m128i const*>(job.packed + begin / 2 + j)));
             ymm_put(ymm_dequantized(bytes, low, turn), out + begin + j);
             ymm_put(ymm_dequantized(_mm256_srli_epi32(bytes, 4), high, turn), out + begin + half + j);
         }
+    }
 }
 
 template <class Out>

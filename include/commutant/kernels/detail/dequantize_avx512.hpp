@@ -96,19 +96,22 @@ COMMUTANT_TARGET_AVX512BW inline void dequantize_pairs_avx512(dequantize_job con
 template <class Out>
 COMMUTANT_TARGET_AVX512BW inline void dequantize_halves_avx512(dequantize_job const& job, Out* out) noexcept {
     std::size_t const half = job.run.block / 2;
-    bool const one_group = job.group_size >= job.run.n;
-    __m512i low = one_group && job.run.n != 0 ? zmm_table<Out>(job, 0) : _mm512_setzero_si512();
-    __m512i high = low;
-    std::size_t low_group = one_group ? 0 : ~std::size_t{0}, high_group = low_group;
-    for (std::size_t begin = 0; begin < job.run.n; begin += job.run.block)
+    bool const whole_blocks = job.group_size >= job.run.n || job.group_size % job.run.block == 0;
+    __m512i low = _mm512_setzero_si512(), high = low;
+    std::size_t next_group = 0, next_at = 0;
+    for (std::size_t begin = 0; begin < job.run.n; begin += job.run.block) {
+        if (whole_blocks && begin == next_at) {
+            low = high = zmm_table<Out>(job, next_group++);
+            next_at += job.group_size;
+        }
         for (std::size_t j = 0; j < half; j += 16) {
-            if (!one_group) {
-                std::size_t const g = (begin + j) / job.group_size, h = (begin + half + j) / job.group_size;
-                if (g != low_group) low = zmm_table<Out>(job, low_group = g);
-                if (h != high_group) high = zmm_table<Out>(job, high_group = h);
+            if (!whole_blocks) {
+                low = zmm_table<Out>(job, (begin + j) / job.group_size);
+                high = zmm_table<Out>(job, (begin + half + j) / job.group_size);
             }
             look_up_halves(job.packed + begin / 2 + j, low, high, out + begin + j, half);
         }
+    }
 }
 
 template <class Out>

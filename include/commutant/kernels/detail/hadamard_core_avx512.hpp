@@ -156,52 +156,65 @@ COMMUTANT_TARGET_AVX512BW inline void group_sums_avx512(T const* x, std::size_t 
     }
 }
 
-/// Any core: as many groups at a time as have their sums in the table, outputs added up in the target.
+/// Outputs c .. c + Rows: the groups first .. last, added to what the target holds unless first is 0.
+template <class T, int Columns, int Rows>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_any_groups_avx512(hadamard_plan const& plan,
+                                                                      std::size_t c, std::size_t first,
+                                                                      std::size_t last, T const* table,
+                                                                      T* target, T factor) noexcept {
+    using z = zmm_of<T>;
+    constexpr T signs[2] = {T{1}, T{-1}};
+    std::size_t const width = plan.butterflies();
+    std::size_t const group_table = plan.sums_per_group() * Columns * z::lanes;
+    typename z::reg y[Rows][Columns];
+    std::uint16_t const* terms[Rows];
+    std::size_t g = first;
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < Rows; ++k) {
+        terms[k] = plan.terms(c + k);
+        T const* const sums = table + terms[k][0] / 2 * Columns * z::lanes;
+        T const* const before = target + (c + k) * width;
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < Columns; ++j)
+            y[k][j] = first == 0 ? z::mul(z::load(sums + j * z::lanes), z::all(signs[terms[k][0] % 2]))
+                                 : z::load(before + j * z::lanes);
+    }
+    if (first == 0) ++g;
+    for (; g < last; ++g) {
+        T const* const group = table + (g - first) * group_table;
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < Rows; ++k) {
+            T const* const sums = group + terms[k][g] / 2 * Columns * z::lanes;
+            typename z::reg const s = z::all(signs[terms[k][g] % 2]);
+#pragma GCC unroll 4
+            for (std::size_t j = 0; j < Columns; ++j)
+                y[k][j] = z::fma(z::load(sums + j * z::lanes), s, y[k][j]);
+        }
+    }
+    typename z::reg const f = z::all(last == plan.n_groups() ? factor : T{1});
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < Rows; ++k) {
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < Columns; ++j)
+            z::store(target + (c + k) * width + j * z::lanes, z::mul(y[k][j], f));
+    }
+}
+
+/// Any core: as many groups at a time as have their sums in the table, outputs added up in the target, four at a time.
 template <class T, int Columns>
 COMMUTANT_TARGET_AVX512BW inline void any_core_columns_avx512(hadamard_plan const& plan, T const* x,
                                                               std::size_t stride, T* target, T* table,
                                                               T factor) noexcept {
     using z = zmm_of<T>;
-    std::size_t const width = plan.butterflies();
     std::size_t const group_table = plan.sums_per_group() * Columns * z::lanes;
     std::size_t const at_once = std::max<std::size_t>(1, hadamard_plan::table_size / group_table);
-    typename z::reg const f = z::all(factor);
-    typename z::reg const sign[2] = {z::all(T{1}), z::all(T{-1})};
-    T const signs[2] = {T{1}, T{-1}};
     for (std::size_t first = 0; first < plan.n_groups(); first += at_once) {
         std::size_t const last = std::min(plan.n_groups(), first + at_once);
         for (std::size_t g = first; g < last; ++g)
             group_sums_avx512<T, Columns>(x + g * plan.group_size() * stride, stride, plan.group_rows(g),
                                           table + (g - first) * group_table);
-        for (std::size_t c = 0; c < plan.core(); ++c) {
-            std::uint16_t const* const terms = plan.terms(c);
-            T* const to = target + c * width;
-            typename z::reg y[Columns];
-            std::size_t g = first;
-            if (first == 0) {
-                T const* const sums = table + terms[0] / 2 * Columns * z::lanes;
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j)
-                    y[j] = z::mul(z::load(sums + j * z::lanes), sign[terms[0] % 2]);
-                ++g;
-            } else {
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j) y[j] = z::load(to + j * z::lanes);
-            }
-            for (; g < last; ++g) {
-                T const* const sums = table + (g - first) * group_table + terms[g] / 2 * Columns * z::lanes;
-                typename z::reg const s = z::all(signs[terms[g] % 2]);
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j)
-                    y[j] = z::fma(z::load(sums + j * z::lanes), s, y[j]);
-            }
-            if (last == plan.n_groups()) {
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j) y[j] = z::mul(y[j], f);
-            }
-#pragma GCC unroll 4
-            for (std::size_t j = 0; j < Columns; ++j) z::store(to + j * z::lanes, y[j]);
-        }
+        for (std::size_t c = 0; c < plan.core(); c += 4)
+            add_any_groups_avx512<T, Columns, 4>(plan, c, first, last, table, target, factor);
     }
 }
 
