@@ -7,6 +7,7 @@
 #include <span>
 
 #include <commutant/kernels/detail/softmax_bodies.hpp>
+#include <commutant/kernels/detail/softmax_scale.hpp>
 
 namespace commutant::kernels {
 
@@ -24,7 +25,7 @@ inline void softmax_in_place(std::span<float> x, std::size_t cols, float scale =
         float const reciprocal =
             1 / detail::softmax_weights(row, cols, factor, static_cast<float const*>(nullptr),
                                         static_cast<float const*>(nullptr));
-        for (std::size_t i = 0; i < cols; ++i) row[i] *= reciprocal;
+        detail::scale_row(static_cast<float const*>(row), cols, reciprocal, row);
     }
 }
 

@@ -80,6 +80,25 @@ TEST_CASE("softmax: what is not a number spreads over its row, in every body", "
     }
 }
 
+TEST_CASE("scale_row: every body gives the bits of the scalar one, in place too", "[kernels][softmax]") {
+    std::mt19937 engine(3);
+    std::normal_distribution<float> normal;
+    for (auto const& b : k::detail::scale_bodies) {
+        if (!k::is_supported(b.level)) continue;
+        CAPTURE(to_string(b.level));
+        for (std::size_t n = 0; n <= 50; ++n)
+            for (against const side : {against::end, against::begin}) {
+                guarded_buffer<float> x(n, side), y(n, side), z(n, side);
+                for (float& v : x.elements()) v = normal(engine);
+                b.function(x.data(), n, 0.3F, y.data());
+                k::detail::scale_scalar(x.data(), n, 0.3F, z.data());
+                b.function(x.data(), n, 0.3F, x.data());
+                REQUIRE(std::equal(y.data(), y.data() + n, z.data()));
+                REQUIRE(std::equal(x.data(), x.data() + n, z.data()));
+            }
+    }
+}
+
 TEST_CASE("softmax_in_place: agrees with double precision, large scores included", "[kernels][softmax]") {
     std::mt19937 engine(2);
     std::normal_distribution<float> normal;

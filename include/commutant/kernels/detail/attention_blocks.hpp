@@ -11,6 +11,7 @@
 
 #include <commutant/kernels/detail/attention_bodies.hpp>
 #include <commutant/kernels/detail/softmax_bodies.hpp>
+#include <commutant/kernels/detail/softmax_scale.hpp>
 #include <commutant/kernels/int4_kv_cache.hpp>
 
 namespace commutant::kernels::detail {
@@ -247,7 +248,7 @@ struct attention_task {
             float const* const from = part(plan.mixed_at) + row * plan.width;
             float* const to = output + (first_token + row / plan.n_rep) * row_size +
                               (kv_head * plan.n_rep + row % plan.n_rep) * plan.head_dim;
-            for (std::size_t d = 0; d < plan.head_dim; ++d) to[d] = from[d] * factor;
+            scale_row(from, plan.head_dim, factor, to);
         }
     }
 };
