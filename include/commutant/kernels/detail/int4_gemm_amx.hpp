@@ -24,7 +24,6 @@ struct int4_amx : int4_avx512 {
     static constexpr std::size_t few_rows = 8;
     static constexpr std::size_t block_inputs = 512;
     static constexpr std::size_t block_rows = 480;
-    static constexpr std::size_t panel_tiles = 4;
     static constexpr std::size_t main_rows = 32;
     static constexpr bool unpacks_in_tiles = false;
 
@@ -47,7 +46,8 @@ struct int4_amx : int4_avx512 {
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return true; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept { return left <= 16 ? 16 : 32; }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t) noexcept { return 32; }
-    [[nodiscard]] static std::size_t streamed_tiles(std::size_t) noexcept { return 4; }
+    [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 4; }
+    [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 4; }
     static void row_sums(std::int8_t const*, std::size_t, std::size_t, std::int32_t*) noexcept {}
 
     /// Tiles 0 to 3 are sums, 4 and 5 activations of so many inputs, 6 and 7 weights.
@@ -159,8 +159,7 @@ struct int4_amx : int4_avx512 {
                     add<Rows, pair>(tile.a + g * tile.n_steps * 8, tile.a_stride, w, w_stride,
                                     tile.n_steps * 8 / unit, unit);
                     store<Rows, pair>(sums, pair * 16);
-                    add_group<Rows, pair>(sums, tile.scales + g * tile.scale_stride + t * 16,
-                                          tile.first && g == 0, c);
+                    add_group<Rows, pair>(sums, tile.scales + g * tile.scale_stride + t * 16, c);
                 }
             }
         }
@@ -169,14 +168,13 @@ struct int4_amx : int4_avx512 {
 
     template <std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void add_group(std::int32_t const* sums, float const* scales,
-                                                                bool first, std::int32_t* c) noexcept {
+                                                                std::int32_t* c) noexcept {
         for (std::size_t t = 0; t < Tiles; ++t) {
             __m512 const scale = _mm512_load_ps(scales + t * 16);
             for (std::size_t r = 0; r < Rows; ++r) {
                 std::int32_t* const out = c + r * int4_gemm_job::panel_columns + t * 16;
                 __m512 const sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + (r * Tiles + t) * 16));
-                __m512 const before = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
-                _mm512_storeu_ps(out, _mm512_fmadd_ps(sum, scale, before));
+                _mm512_storeu_ps(out, _mm512_fmadd_ps(sum, scale, _mm512_loadu_ps(out)));
             }
         }
     }

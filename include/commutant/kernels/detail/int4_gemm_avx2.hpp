@@ -22,13 +22,13 @@ struct int4_avx2_common {
     static constexpr std::size_t max_streamed_rows = 4;
     static constexpr std::size_t block_inputs = 1024;
     static constexpr std::size_t block_rows = 480;
-    static constexpr std::size_t panel_tiles = 1;
     static constexpr std::size_t main_rows = 6;
     static constexpr bool unpacks_in_tiles = false;
 
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t n) noexcept { return n <= 2 ? n : 4; }
-    [[nodiscard]] static std::size_t streamed_tiles(std::size_t) noexcept { return 1; }
+    [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 1; }
+    [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 1; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept {
         return left <= 4 || left == 7 || left == 8 ? 4 : 6;
     }
@@ -140,11 +140,10 @@ struct int4_avx2_common {
         if constexpr (Grouped) {
             float const* const scales = tile.scales + g * tile.scale_stride;
             auto* const f = reinterpret_cast<float*>(c);
-            bool const first = tile.first && g == 0;
-            _mm256_storeu_ps(f, _mm256_fmadd_ps(_mm256_cvtepi32_ps(left), _mm256_load_ps(scales),
-                                                first ? _mm256_setzero_ps() : _mm256_loadu_ps(f)));
+            _mm256_storeu_ps(
+                f, _mm256_fmadd_ps(_mm256_cvtepi32_ps(left), _mm256_load_ps(scales), _mm256_loadu_ps(f)));
             _mm256_storeu_ps(f + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(right), _mm256_load_ps(scales + 8),
-                                                    first ? _mm256_setzero_ps() : _mm256_loadu_ps(f + 8)));
+                                                    _mm256_loadu_ps(f + 8)));
         } else {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(c), left);
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + 8), right);

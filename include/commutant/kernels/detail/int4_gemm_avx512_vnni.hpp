@@ -21,7 +21,6 @@ struct int4_avx512_vnni : int4_avx512 {
     static constexpr std::size_t max_streamed_rows = 24;
     static constexpr std::size_t block_inputs = 2048;
     static constexpr std::size_t block_rows = 480;
-    static constexpr std::size_t panel_tiles = 4;
     static constexpr std::size_t main_rows = 6;
     static constexpr bool unpacks_in_tiles = true;
 
@@ -35,7 +34,10 @@ struct int4_avx512_vnni : int4_avx512 {
         if (n <= 12) return 12;
         return n <= 16 ? 8 : 12;
     }
-    [[nodiscard]] static std::size_t streamed_tiles(std::size_t rows) noexcept { return rows <= 6 ? 4 : 2; }
+    [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t rows) noexcept {
+        return rows <= 6 ? 4 : 2;
+    }
+    [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 4; }
 
     /// Rows of the next tile: sixes, and at the end fours where they fit better.
     [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept {
@@ -96,46 +98,57 @@ struct int4_avx512_vnni : int4_avx512 {
         (_mm_prefetch(reinterpret_cast<char const*>(p + T * 64), _MM_HINT_T1), ...);
     }
 
-    template <bool Grouped, std::size_t Tiles, std::size_t... T>
+    template <bool Fresh, std::size_t Tiles, std::size_t... T>
     COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void begin_row(__m512i (&sums)[Tiles],
                                                                         int4_tile const& tile, std::size_t r,
                                                                         std::size_t g,
                                                                         std::index_sequence<T...>) noexcept {
-        if (Grouped || tile.first) {
+        if (Fresh || tile.first) {
             __m512i const correction = _mm512_set1_epi32(tile.corrections[r * tile.correction_stride + g]);
             ((sums[T] = correction), ...);
         } else {
             ((sums[T] = _mm512_loadu_si512(tile.c + r * int4_gemm_job::panel_columns + T * 16)), ...);
         }
     }
-    template <bool Grouped, std::size_t Tiles, std::size_t... T>
-    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void end_row(__m512i const (&sums)[Tiles],
-                                                                      int4_tile const& tile, std::size_t r,
-                                                                      std::size_t g,
-                                                                      std::index_sequence<T...>) noexcept {
-        std::int32_t* const c = tile.c + r * int4_gemm_job::panel_columns;
-        if constexpr (Grouped) {
-            float const* const scales = tile.scales + g * tile.scale_stride;
-            bool const first = tile.first && g == 0;
-            ((_mm512_storeu_ps(c + T * 16,
-                               _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[T]), _mm512_load_ps(scales + T * 16),
-                                               first ? _mm512_setzero_ps() : _mm512_loadu_ps(c + T * 16)))),
-             ...);
-        } else {
-            ((_mm512_storeu_si512(c + T * 16, sums[T])), ...);
-        }
-    }
-    template <bool Grouped, std::size_t Rows, std::size_t Tiles, std::size_t... R>
+    template <bool Fresh, std::size_t Rows, std::size_t Tiles, std::size_t... R>
     COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void begin_rows(__m512i (&sums)[Rows][Tiles],
                                                                          int4_tile const& tile, std::size_t g,
                                                                          std::index_sequence<R...>) noexcept {
-        (begin_row<Grouped>(sums[R], tile, R, g, std::make_index_sequence<Tiles>{}), ...);
+        (begin_row<Fresh>(sums[R], tile, R, g, std::make_index_sequence<Tiles>{}), ...);
     }
-    template <bool Grouped, std::size_t Rows, std::size_t Tiles, std::size_t... R>
+    template <std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void end_row(__m512i const (&sums)[Tiles],
+                                                                      std::int32_t* c,
+                                                                      std::index_sequence<T...>) noexcept {
+        (_mm512_storeu_si512(c + T * 16, sums[T]), ...);
+    }
+    template <std::size_t Rows, std::size_t Tiles, std::size_t... R>
     COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void end_rows(__m512i const (&sums)[Rows][Tiles],
-                                                                       int4_tile const& tile, std::size_t g,
+                                                                       std::int32_t* c,
                                                                        std::index_sequence<R...>) noexcept {
-        (end_row<Grouped>(sums[R], tile, R, g, std::make_index_sequence<Tiles>{}), ...);
+        (end_row(sums[R], c + R * int4_gemm_job::panel_columns, std::make_index_sequence<Tiles>{}), ...);
+    }
+
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add_scaled(std::int32_t* c, __m512i sum,
+                                                                         float const* scales) noexcept {
+        // Apart from the loop's sums, or GCC keeps those in memory.
+        __asm__ volatile("" : "+v"(sum));
+        _mm512_storeu_ps(
+            c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_load_ps(scales), _mm512_loadu_ps(c)));
+    }
+    template <std::size_t Tiles, std::size_t... T>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add_scaled_row(
+        __m512i const (&sums)[Tiles], std::int32_t* c, float const* scales,
+        std::index_sequence<T...>) noexcept {
+        (add_scaled(c + T * 16, sums[T], scales + T * 16), ...);
+    }
+    template <std::size_t Rows, std::size_t Tiles, std::size_t... R>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add_scaled_rows(
+        __m512i const (&sums)[Rows][Tiles], std::int32_t* c, float const* scales,
+        std::index_sequence<R...>) noexcept {
+        (add_scaled_row(sums[R], c + R * int4_gemm_job::panel_columns, scales,
+                        std::make_index_sequence<Tiles>{}),
+         ...);
     }
 
     template <std::size_t Tiles, std::size_t... T>
@@ -146,48 +159,65 @@ struct int4_avx512_vnni : int4_avx512 {
         (_mm512_store_si512(p + (Tiles + T) * 64, high[T]), ...);
     }
 
+    /// The inner loop: all steps of a group.
+    template <int4_source Source, std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add_steps(
+        __m512i (&sums)[Rows][Tiles], int4_tile const& tile, std::int8_t const* (&a)[4],
+        std::uint8_t const*& w, std::uint8_t const*& ahead, std::uint8_t*& panel) noexcept {
+        constexpr auto rows = std::make_index_sequence<Rows>{};
+        constexpr auto tiles = std::make_index_sequence<Tiles>{};
+        std::size_t const stride = tile.a_stride;
+        if constexpr (Source != int4_source::panel) {
+            for (std::size_t s = 0; s < tile.n_steps; ++s) {
+                __m512i low[Tiles], high[Tiles];
+                load_lines(low, high, w, tile.w_stride, tiles);
+                if constexpr (Source == int4_source::lines_to_panel) {
+                    store_panel(low, high, panel, tiles);
+                    panel += Tiles * 128;
+                }
+                add_rows(sums, low, a, stride, 0, rows);
+                add_rows(sums, high, a, stride, 4, rows);
+                if constexpr (Source == int4_source::lines && Rows > 4) {
+                    // Up to four rows wait for memory only, and the hardware's own look ahead suffices.
+                    prefetch_lines(ahead, tiles);
+                    ahead += tile.ahead_stride;
+                }
+                w += 64;
+                a[0] += 8, a[1] += 8, a[2] += 8, a[3] += 8;
+            }
+        } else {
+            for (std::size_t s = 0; s < 2 * tile.n_steps; ++s) {
+                __m512i weights[Tiles];
+                load_panel(weights, w, tiles);
+                add_rows(sums, weights, a, stride, 0, rows);
+                w += Tiles * 64;
+                a[0] += 4, a[1] += 4;
+                _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
+                ahead += tile.ahead_stride;
+            }
+        }
+    }
+
     template <int4_source Source, bool Grouped, std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AVX512_VNNI static void multiply(int4_tile const& tile) noexcept {
         constexpr auto rows = std::make_index_sequence<Rows>{};
-        constexpr auto tiles = std::make_index_sequence<Tiles>{};
         std::size_t const stride = tile.a_stride;
         std::int8_t const* a[4] = {tile.a, tile.a + 3 * stride, tile.a + 6 * stride, tile.a + 9 * stride};
         std::uint8_t const* w = Source == int4_source::panel ? tile.panel : tile.w;
         std::uint8_t const* ahead = tile.ahead;
         std::uint8_t* panel = tile.panel;
-        for (std::size_t g = 0; g < tile.n_groups; ++g) {
-            __m512i sums[Rows][Tiles];
-            begin_rows<Grouped>(sums, tile, g, rows);
-            if constexpr (Source != int4_source::panel) {
-                for (std::size_t s = 0; s < tile.n_steps; ++s) {
-                    __m512i low[Tiles], high[Tiles];
-                    load_lines(low, high, w, tile.w_stride, tiles);
-                    if constexpr (Source == int4_source::lines_to_panel) {
-                        store_panel(low, high, panel, tiles);
-                        panel += Tiles * 128;
-                    }
-                    add_rows(sums, low, a, stride, 0, rows);
-                    add_rows(sums, high, a, stride, 4, rows);
-                    if constexpr (Source == int4_source::lines && Rows > 4) {
-                        // Up to four rows wait for memory only, and the hardware's own look ahead suffices.
-                        prefetch_lines(ahead, tiles);
-                        ahead += tile.ahead_stride;
-                    }
-                    w += 64;
-                    a[0] += 8, a[1] += 8, a[2] += 8, a[3] += 8;
-                }
-            } else {
-                for (std::size_t s = 0; s < 2 * tile.n_steps; ++s) {
-                    __m512i weights[Tiles];
-                    load_panel(weights, w, tiles);
-                    add_rows(sums, weights, a, stride, 0, rows);
-                    w += Tiles * 64;
-                    a[0] += 4, a[1] += 4;
-                    _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
-                    ahead += tile.ahead_stride;
-                }
+        if constexpr (Grouped) {
+            for (std::size_t g = 0; g < tile.n_groups; ++g) {
+                __m512i sums[Rows][Tiles];
+                begin_rows<true>(sums, tile, g, rows);
+                add_steps<Source>(sums, tile, a, w, ahead, panel);
+                add_scaled_rows(sums, tile.c, tile.scales + g * tile.scale_stride, rows);
             }
-            end_rows<Grouped>(sums, tile, g, rows);
+        } else {
+            __m512i sums[Rows][Tiles];
+            begin_rows<false>(sums, tile, 0, rows);
+            add_steps<Source>(sums, tile, a, w, ahead, panel);
+            end_rows(sums, tile.c, rows);
         }
     }
 

@@ -22,13 +22,13 @@ struct int4_avx512bw : int4_avx512 {
     static constexpr std::size_t max_streamed_rows = 4;
     static constexpr std::size_t block_inputs = 1024;
     static constexpr std::size_t block_rows = 480;
-    static constexpr std::size_t panel_tiles = 4;
     static constexpr std::size_t main_rows = 6;
     static constexpr bool unpacks_in_tiles = false;
 
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t n) noexcept { return n <= 2 ? n : 4; }
-    [[nodiscard]] static std::size_t streamed_tiles(std::size_t) noexcept { return 2; }
+    [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 4; }
+    [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 2; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept {
         return left <= 4 || left == 7 || left == 8 ? 4 : 6;
     }
@@ -119,15 +119,13 @@ struct int4_avx512bw : int4_avx512 {
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static void end(int4_tile const& tile, std::size_t rows,
                                                                std::size_t tiles, std::size_t g,
                                                                std::int32_t const* wide) noexcept {
-        bool const first = tile.first && g == 0;
         for (std::size_t r = 0; r < rows; ++r)
             for (std::size_t t = 0; t < tiles; ++t) {
                 std::int32_t* const c = tile.c + r * int4_gemm_job::panel_columns + t * 16;
                 __m512i const sum = _mm512_load_si512(wide + (r * tiles + t) * 16);
                 if constexpr (Grouped) {
                     __m512 const scale = _mm512_load_ps(tile.scales + g * tile.scale_stride + t * 16);
-                    __m512 const before = first ? _mm512_setzero_ps() : _mm512_loadu_ps(c);
-                    _mm512_storeu_ps(c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, before));
+                    _mm512_storeu_ps(c, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, _mm512_loadu_ps(c)));
                 } else {
                     _mm512_storeu_si512(c, sum);
                 }

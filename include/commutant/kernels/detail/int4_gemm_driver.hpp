@@ -22,7 +22,7 @@ enum class int4_source : unsigned char {
 ///
 /// Equation  per channel  c[r, n] = (first ? corrections[r] : c[r, n]) + sum_k a[r, k] (w[n, k] + 8);
 ///           per group    c[r, n] = fma(corrections[r, g] + sum_{k in g} a[r, k] (w[n, k] + 8), scales[g, n], c[r, n])
-///           for g = 0, 1, ..., where c starts from 0 if first
+///           for g = 0, 1, ..., where c starts from what the caller left there
 struct int4_tile {
     std::int8_t const* a;
     std::size_t a_stride;
@@ -46,8 +46,8 @@ using int4_tile_function = void(int4_tile const&) noexcept;
 
 /// Walks over a part of a product with the tiles of one instruction set.
 ///
-/// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(rows): tiles that unpack in registers, for few
-///           rows; panel_rows(rows_left): tiles that read an unpacked panel, most of main_rows; panel_tiles,
+/// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(grouped, rows): tiles that unpack in registers, for few
+///           rows; panel_rows(rows_left): tiles that read an unpacked panel, most of main_rows; panel_tiles(grouped),
 ///           block_inputs, block_rows; unpacks_in_tiles: whether the first tile of a panel unpacks it, otherwise
 ///           unpack does; copies(job): whether all rows are copied; row_sums, finish;
 ///           tile(source, grouped, rows, tiles)
@@ -112,12 +112,17 @@ template <class Kit> struct int4_gemm_driver {
         tile.corrections = job.corrections + m * tile.correction_stride + step * 8 / job.weights.group_size;
     }
 
+    static void clear(std::int32_t* sums, std::size_t rows) noexcept {
+        std::memset(sums, 0, rows * job_t::panel_columns * sizeof(float));
+    }
+
     /// Few rows: every line goes from memory to registers once.
     static void stream(job_t const& job, int4_gemm_part const& part) noexcept {
         int4_weights_view const& w = job.weights;
         std::size_t const copied_from = first_copy(job);
         std::size_t const n_rows = part.end_row - part.begin_row;
-        std::size_t const tile_rows = Kit::streamed_rows(n_rows), most = Kit::streamed_tiles(tile_rows);
+        std::size_t const tile_rows = Kit::streamed_rows(n_rows),
+                          most = Kit::streamed_tiles(!w.per_channel, tile_rows);
         std::size_t const n_row_tiles = (n_rows + tile_rows - 1) / tile_rows;
         bool const grouped = !w.per_channel;
         int4_tile tile{};
@@ -140,6 +145,7 @@ template <class Kit> struct int4_gemm_driver {
             tile.ahead_stride = tiles * w.line_bytes / n_row_tiles;
             for (std::size_t m = part.begin_row; m < part.end_row; m += tile_rows) {
                 set_rows(tile, job, copied_from, m, 0);
+                if (grouped) clear(tile.c, tile_rows);
                 function(tile);
                 tile.ahead += tile.ahead_stride * w.n_steps();
                 Kit::finish(job, tile.c, m, std::min(tile_rows, part.end_row - m), t, tiles);
@@ -167,7 +173,7 @@ template <class Kit> struct int4_gemm_driver {
             std::size_t const bottom = std::min(part.end_row, top + Kit::block_rows);
             std::size_t tiles = 0;
             for (std::size_t t = part.begin_tile; t < part.end_tile; t += tiles) {
-                tiles = std::min(std::size_t{Kit::panel_tiles}, part.end_tile - t);
+                tiles = std::min(Kit::panel_tiles(grouped), part.end_tile - t);
                 if (tiles == 3) tiles = 2;
                 for (std::size_t step = 0; step < w.n_steps(); step += block_steps) {
                     std::size_t const n_steps = std::min(block_steps, w.n_steps() - step);
@@ -191,6 +197,7 @@ template <class Kit> struct int4_gemm_driver {
                         rows = unpacks ? Kit::main_rows : Kit::panel_rows(bottom - m);
                         set_rows(tile, job, copied_from, m, step);
                         tile.c = one_block ? sums : sums + (m - top) * job_t::panel_columns;
+                        if (grouped && step == 0) clear(tile.c, rows);
                         Kit::tile(unpacks ? int4_source::lines_to_panel : int4_source::panel, grouped, rows,
                                   tiles)(tile);
                         if (!unpacks) tile.ahead += tile.ahead_stride * n_steps * 2;

@@ -22,13 +22,13 @@ struct int4_neon_common {
     static constexpr std::size_t max_streamed_rows = 4;
     static constexpr std::size_t block_inputs = 1024;
     static constexpr std::size_t block_rows = 480;
-    static constexpr std::size_t panel_tiles = 1;
     static constexpr std::size_t main_rows = 4;
     static constexpr bool unpacks_in_tiles = false;
 
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t n) noexcept { return n <= 2 ? n : 4; }
-    [[nodiscard]] static std::size_t streamed_tiles(std::size_t) noexcept { return 1; }
+    [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 1; }
+    [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 1; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t) noexcept { return 4; }
 
     /// corrections[g] = -8 times the sum of a group of codes.
@@ -108,7 +108,7 @@ struct int4_neon_common {
         for (std::size_t i = 0; i < 4; ++i) {
             if constexpr (Grouped) {
                 auto* const f = reinterpret_cast<float*>(c + i * 4);
-                float32x4_t const before = tile.first && g == 0 ? vdupq_n_f32(0.0f) : vld1q_f32(f);
+                float32x4_t const before = vld1q_f32(f);
                 vst1q_f32(f, vfmaq_f32(before, vcvtq_f32_s32(sums[i]),
                                        vld1q_f32(tile.scales + g * tile.scale_stride + i * 4)));
             } else {
