@@ -138,6 +138,8 @@ struct int4_avx2_common {
                                                                __m256i right) noexcept {
         std::int32_t* const c = tile.c + r * int4_gemm_job::panel_columns;
         if constexpr (Grouped) {
+            // Apart from the loop's sums, or GCC keeps those in memory.
+            __asm__ volatile("" : "+x"(left), "+x"(right));
             float const* const scales = tile.scales + g * tile.scale_stride;
             auto* const f = reinterpret_cast<float*>(c);
             _mm256_storeu_ps(
@@ -183,13 +185,15 @@ struct int4_avx2 : int4_avx2_common {
                                                              std::index_sequence<R...>) noexcept {
         ((sums[R][0] = sums[R][1] = _mm256_setzero_si256()), ...);
     }
+    COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_pairs(__m256i& sum, __m256i pairs) noexcept {
+        // By name: GCC would form all products first, and move or even store the sums for want of registers.
+        __asm__ volatile("vpaddw\t{%1, %0, %0|%0, %0, %1}" : "+x"(sum) : "x"(pairs));
+    }
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_row(__m256i (&sums)[2], __m256i const (&w)[2],
                                                                std::int8_t const* a) noexcept {
         __m256i const codes = four_codes(a);
-        sums[0] = _mm256_add_epi16(sums[0], _mm256_maddubs_epi16(w[0], codes));
-        sums[1] = _mm256_add_epi16(sums[1], _mm256_maddubs_epi16(w[1], codes));
-        // GCC would form all rows' products first, and keep the sums in memory for want of registers.
-        __asm__ volatile("" : "+x"(sums[0]), "+x"(sums[1]));
+        add_pairs(sums[0], _mm256_maddubs_epi16(w[0], codes));
+        add_pairs(sums[1], _mm256_maddubs_epi16(w[1], codes));
     }
     template <std::size_t... R>
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_rows(__m256i (&sums)[sizeof...(R)][2],

@@ -45,9 +45,9 @@ struct int4_avx512bw : int4_avx512 {
     }
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static void add_one(__m512i& sum, __m512i w,
                                                                    __m512i codes) noexcept {
-        sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(w, codes));
-        // GCC would form all products first, and keep the sums in memory for want of registers.
-        __asm__ volatile("" : "+v"(sum));
+        // By name: GCC would form all products first, and move or even store the sums for want of registers.
+        __m512i const pairs = _mm512_maddubs_epi16(w, codes);
+        __asm__ volatile("vpaddw\t{%1, %0, %0|%0, %0, %1}" : "+v"(sum) : "v"(pairs));
     }
     template <std::size_t Tiles, std::size_t... T>
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static void add_row(__m512i (&sums)[Tiles],
