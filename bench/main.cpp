@@ -25,7 +25,7 @@ constexpr char const* help =
   --threads=1,2       default: both
   --out=DIR           results.json, results.svg, results.md; default: the current directory
   --summary           no measuring: the summary of DIR/results.json
-  --page=FILE         also replaces the tables of a page
+  --page=FILE         also replaces the tables of a page and the picture beside it
   --bodies            Google Benchmark on every body of every kernel; takes its --benchmark_... options
 )";
 
@@ -129,8 +129,11 @@ int run(int argc, char** argv) {
     if (!o.summary_only) write_json(measured(o), file);
     report const r = read_json(file);
     write_plot(r, o.out / "results.svg");
-    write_text(summary_markdown(r), o.out / "results.md");
-    if (!o.page.empty()) update_page(o.page, summary_markdown(r));
+    write_text(summary_markdown(r, detail_level::all), o.out / "results.md");
+    if (!o.page.empty()) {
+        update_page(o.page, summary_markdown(r, detail_level::page));
+        write_plot(r, std::filesystem::path(o.page).replace_extension("svg"));
+    }
     std::fputs(summary_text(r).c_str(), stdout);
     std::printf("%s, results.svg, results.md\n", file.c_str());
     return all_passed(r) ? 0 : 1;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include <commutant/kernels/dequantize.hpp>
 #include <commutant/kernels/hadamard.hpp>
 #include <commutant/kernels/int4_pack.hpp>
 #include <commutant/kernels/quantize.hpp>
@@ -66,6 +67,18 @@ void add_packing(std::size_t n) {
     double const bytes = 1.5 * static_cast<double>(n);
     add("pack_int4", k::pack_int4_bodies, n, bytes, pack);
     add("unpack_int4", k::unpack_signed_int4_bodies, n, bytes, pack);
+    auto const dequantize = [](k::dequantize_function<float>* f, arrays& a, std::size_t count) {
+        float const scale = 0.5F;
+        std::int32_t const zero_point = 0;
+        f({a.source(),
+           {count, kernels::nibble_order::interleaved, kernels::default_nibble_block},
+           true,
+           count,
+           &scale,
+           &zero_point},
+          a.to.data());
+    };
+    add("dequantize_int4", k::dequantize_bodies<float>, n, 4.5 * static_cast<double>(n), dequantize);
 }
 
 void add_quantize(std::size_t n) {

@@ -49,14 +49,19 @@ std::vector<std::string> failures(report const& r) {
 
 /// One table: contests of a row as lines, contestants as columns.
 std::string rates_table(run_results const& run, std::string const& row, std::string const& unit,
-                        double (*rate)(timing const&)) {
+                        double (*rate)(timing const&), detail_level how_much) {
+    auto const is_shown = [how_much](timing const& t) {
+        return how_much == detail_level::all ||
+               (!t.name.starts_with("commutant fixed") && !t.name.starts_with("commutant x86-64"));
+    };
     std::vector<contest_result const*> lines;
     std::vector<std::string> columns;
     for (contest_result const& c : run.contests) {
         if (!c.name.starts_with(row + "/")) continue;
         lines.push_back(&c);
         for (timing const& t : c.timings)
-            if (std::find(columns.begin(), columns.end(), t.name) == columns.end()) columns.push_back(t.name);
+            if (is_shown(t) && std::find(columns.begin(), columns.end(), t.name) == columns.end())
+                columns.push_back(t.name);
     }
     if (lines.empty()) return "";
     std::string text = formatted("\n%s, tier %s, threads %d, %s:\n\n| |", row.c_str(), run.tier.c_str(),
@@ -93,7 +98,7 @@ std::string summary_text(report const& r) {
                             r.quick ? " (quick: few points and few rounds)" : "");
 }
 
-std::string summary_markdown(report const& r) {
+std::string summary_markdown(report const& r, detail_level how_much) {
     std::string text;
     for (std::string const& line : r.machine) text += "- " + line + "\n";
     if (!r.runs.empty())
@@ -120,16 +125,19 @@ std::string summary_markdown(report const& r) {
                 for (timing const& t : c.timings) text += formatted(" %s %.3g;", t.name.c_str(), gbytes(t));
                 text.back() = '\n';
             }
-        text += rates_table(run, "gemm", "Gop/s", gops);
-        text += rates_table(run, "groups", "Gop/s", gops);
-        text += rates_table(run, "dram16", "Gop/s", gops);
-        text += rates_table(run, "gemv", "GB/s of weights", gbytes);
-        text += rates_table(run, "small", "Gop/s", gops);
-        text += rates_table(run, "block", "ms", milliseconds);
-        text += rates_table(run, "decode", "ms", milliseconds);
-        text += rates_table(run, "hadamard", "Gelem/s", gelements);
-        text += rates_table(run, "quantize", "Gelem/s", gelements);
-        text += rates_table(run, "convert", "GB/s", gbytes);
+        auto const add = [&](char const* row, char const* unit, double (*rate)(timing const&)) {
+            text += rates_table(run, row, unit, rate, how_much);
+        };
+        add("gemm", "Gop/s", gops);
+        add("groups", "Gop/s", gops);
+        add("dram16", "Gop/s", gops);
+        add("gemv", "GB/s of weights", gbytes);
+        if (how_much == detail_level::all) add("small", "Gop/s", gops);
+        add("block", "ms", milliseconds);
+        add("decode", "ms", milliseconds);
+        add("hadamard", "Gelem/s", gelements);
+        add("quantize", "Gelem/s", gelements);
+        add("convert", "GB/s", gbytes);
     }
     return text;
 }

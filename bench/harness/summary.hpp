@@ -12,8 +12,10 @@ namespace commutant::bench {
 /// Every target with its figure, pass or miss, as lines of text; what was wrong or did not run comes last.
 [[nodiscard]] std::string summary_text(report const& r);
 
-/// The same as a Markdown table, and tables of rates.
-[[nodiscard]] std::string summary_markdown(report const& r);
+/// The same as a Markdown table, and tables of rates; for a page without the small shapes and the builds that should differ in
+/// nothing.
+enum class detail_level { page, all };
+[[nodiscard]] std::string summary_markdown(report const& r, detail_level how_much);
 
 /// Whether every target that was measured is reached, nothing was wrong and every process ended well.
 [[nodiscard]] bool all_passed(report const& r);

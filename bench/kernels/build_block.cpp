@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <utility>
 
 #include "harness/block_run.hpp"
@@ -61,14 +62,20 @@ struct state {
     std::unique_ptr<block_run<engine_linear, static_tap>> run;
 };
 
-/// What the block does besides what a floating-point block does.
+/// What the block does besides what a floating-point block does; the addition to the residual stream is counted too.
 runner extras_of(block_problem const& p, std::shared_ptr<state> const& s) {
-    engine_rows const x(p.tokens, p.config.model_dim), inner(p.tokens, p.config.ffn_dim), scale(p.tokens, 1);
+    auto const filled = [&](std::size_t cols) {
+        engine_rows r(p.tokens, cols);
+        for (std::size_t i = 0; i < r.size(); ++i) r.data()[i] = p.x[i % p.x.size()];
+        return r;
+    };
+    engine_rows const x = filled(p.config.model_dim), inner = filled(p.config.ffn_dim);
+    engine_rows const scale = filled(1);
     static_tap const tap{p.grids};
-    return [s, tap, x, inner, scale]() mutable {
+    return [s, tap, x, inner, scale, stream = filled(p.config.model_dim), factors = filled(1)]() mutable {
+        std::fill_n(factors.data(), factors.size(), 1.0F);
         static_cast<void>(tap(location::attention_input, 0, x));
         static_cast<void>(tap(location::attention_output, 0, scale_rows(x, scale)));
-        engine_rows factors = scale, stream = x;
         add_and_rescale(stream, factors, x, 1e-5F, eps_rule::exact);
         static_cast<void>(tap(location::ffn_input, 0, x));
         static_cast<void>(

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 
+#include <commutant/kernels/dequantize.hpp>
 #include <commutant/kernels/hadamard.hpp>
 #include <commutant/kernels/int4_pack.hpp>
 #include <commutant/kernels/quantize.hpp>
@@ -81,7 +82,14 @@ transfer build_transfer(transfer_kind kind, std::size_t n_rows, std::size_t row_
             };
         }
         case transfer_kind::dequantize:
-            break;
+            return [n_rows, row_size](void* source, void* target) {
+                std::size_t const row_bytes = kernels::packed_int4_size(row_size);
+                for (std::size_t r = 0; r < n_rows; ++r)
+                    kernels::dequantize_int4(
+                        std::span<std::uint8_t const>(static_cast<std::uint8_t*>(source) + r * row_bytes,
+                                                      row_bytes),
+                        {}, 0.5F, 0, values<float>(static_cast<float*>(target) + r * row_size, row_size));
+            };
     }
     return {};
 }

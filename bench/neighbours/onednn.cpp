@@ -70,8 +70,8 @@ struct arguments {
     std::size_t turn = 0;
 };
 
-/// Empty when the library has only its reference for it.
-prepared_gemm prepared(gemm_problem const& p, way const& w) try {
+/// With one copy of the weights, or as many as they are rotated through. Empty when the library has only its reference for it.
+prepared_gemm prepared(gemm_problem const& p, way const& w, bool rotated) try {
     bool const integers = w.weights == data_type::s8;
     bool const as_matmul = w.which == primitive::matmul;
     memory::desc const source({dim(p.m), dim(p.k)}, w.activations, tag::ab);
@@ -144,7 +144,7 @@ prepared_gemm prepared(gemm_problem const& p, way const& w) try {
     auto const all = std::make_shared<arguments>();
     memory const result = on(out, r.out->data());
     auto const held_bias = std::make_shared<std::vector<float>>(std::move(bias_values));
-    for (std::size_t copy = 0; copy < p.weights->copies(r.weight_bytes); ++copy) {
+    for (std::size_t copy = 0; copy < (rotated ? p.weights->copies(r.weight_bytes) : 1); ++copy) {
         memory mine = weights;
         if (copy > 0) {
             mine = memory(weights_wanted, engine());
@@ -201,14 +201,16 @@ prepared_gemm onednn_gemm(number_type type, gemm_problem const& problem) {
         }
     }
     prepared_gemm best;
+    way const* best_way = nullptr;
     double best_seconds = std::numeric_limits<double>::max();
     for (way const& w : ways) {
-        prepared_gemm candidate = prepared(problem, w);
+        prepared_gemm candidate = prepared(problem, w, false);
         if (!candidate.run) continue;
         double const s = seconds_of_a_call(candidate);
-        if (s < best_seconds) best_seconds = s, best = std::move(candidate);
+        if (s < best_seconds) best_seconds = s, best = std::move(candidate), best_way = &w;
     }
-    return best;
+    return best_way == nullptr || problem.weights->rotated_bytes == 0 ? std::move(best)
+                                                                      : prepared(problem, *best_way, true);
 }
 
 #else

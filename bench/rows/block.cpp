@@ -112,7 +112,7 @@ contest decode(session const& s) {
 }  // namespace
 
 void add_block(std::vector<contest>& to, session const& s) {
-    if (s.n_threads != 1) return;
+    if (s.n_threads != 1 || (!s.is_reference && s.level != kernels::isa::amx)) return;
     to.push_back(decode(s));
     if (!s.is_reference) return;
     for (std::size_t tokens : {128, 512, 1024, 2048})

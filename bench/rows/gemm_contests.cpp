@@ -13,9 +13,23 @@ std::string name_of(std::string const& row, gemm_shape shape) {
            "/K:" + std::to_string(shape.k);
 }
 
+namespace {
+
+/// Weights of the shape; the last ones again where the contest before had the same, since many copies take long to make.
+std::shared_ptr<gemm_weights const> weights_of(gemm_shape shape, std::size_t rotated_bytes) {
+    static std::shared_ptr<gemm_weights const> last;
+    if (last == nullptr || last->n != shape.n || last->k != shape.k || last->rotated_bytes != rotated_bytes) {
+        last = nullptr;
+        last = make_gemm_weights(shape, 0, rotated_bytes);
+    }
+    return last;
+}
+
+}  // namespace
+
 std::vector<contestant> gemm_contestants(session const& s, gemm_shape shape, gemm_entries const& entries) {
     std::vector<contestant> r;
-    auto const weights = make_gemm_weights(shape, 0, entries.rotated_bytes);
+    auto const weights = weights_of(shape, entries.rotated_bytes);
     std::shared_ptr<gemm_problem const> bytes;
     for (int bits : entries.activation_bits) {
         auto const p = make_gemm_problem(weights, shape.m, bits, s.n_threads);

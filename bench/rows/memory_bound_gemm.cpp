@@ -32,10 +32,12 @@ contest from_dram(session const& s, gemm_shape shape) {
 
 void add_memory_bound_gemm(std::vector<contest>& to, session const& s) {
     if (s.n_threads != 1) return;
-    for (std::size_t m : {1, 2, 3, 4, 16})
-        for (auto const& [n, k] : llama_shapes) {
+    if (!s.is_reference && s.level != kernels::isa::amx) return;
+    for (auto const& [n, k] : llama_shapes)
+        for (std::size_t m : {1, 2, 3, 4, 16}) {
             // The shape of gate_proj stands for all where time is short.
-            if ((s.quick || m == 2 || m == 3) && n != 14336) continue;
+            bool const is_largest = n == 14336;
+            if ((s.quick || m == 2 || m == 3) && !is_largest) continue;
             if (s.quick && (m == 2 || m == 3)) continue;
             to.push_back(from_dram(s, {m, n, k}));
         }

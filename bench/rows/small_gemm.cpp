@@ -28,7 +28,7 @@ contest cache_resident(session const& s, gemm_shape shape) {
 }  // namespace
 
 void add_small_gemm(std::vector<contest>& to, session const& s) {
-    if (s.n_threads != 1) return;
+    if (s.n_threads != 1 || (!s.is_reference && s.level != kernels::isa::amx)) return;
     std::vector<std::pair<std::size_t, std::size_t>> shapes;
     for (std::size_t n : {192, 288, 512, 768, 1024, 2048}) shapes.emplace_back(n, n);
     // Between model_dim and ffn_dim of small models.

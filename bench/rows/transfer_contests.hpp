@@ -25,7 +25,9 @@ struct sliced {
 [[nodiscard]] double source_bytes(transfer_kind kind, double elements);
 [[nodiscard]] double target_bytes(transfer_kind kind, double elements);
 
-/// The kernel of every build, on arrays of its own, checked against plain code. Names end with the suffix.
+/// The kernel of every build, checked against plain code. Names end with the suffix.
+///
+/// All builds work on the same arrays: pages that share sets of a cache are slower than others.
 void enter_transfers(std::vector<contestant>& in, session const& s, transfer_kind kind, sliced const& shape,
                      std::string const& suffix = "");
 

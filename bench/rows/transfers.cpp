@@ -8,8 +8,8 @@ namespace {
 
 struct level {
     char const* name;
-    std::size_t call_bytes;  ///< of floats in one call
-    std::size_t rotated;     ///< bytes of floats; 0: the same each call
+    std::size_t call_bytes;  ///< read and written in one call
+    std::size_t rotated;     ///< bytes of all calls together; 0: the same each call
 };
 
 std::vector<level> levels() {
@@ -17,13 +17,17 @@ std::vector<level> levels() {
     return {{"L2", m.l2 / 2, 0}, {"DRAM", std::size_t{16} << 20, m.beyond_caches}};
 }
 
-sliced shape_of(level const& l, std::size_t row_size, std::size_t bytes_per_element) {
-    std::size_t const elements = l.call_bytes / bytes_per_element;
-    return {elements / row_size, row_size, l.rotated / bytes_per_element};
+sliced shape_of(level const& l, transfer_kind kind) {
+    constexpr std::size_t row_size = 4096;
+    double const per_element = source_bytes(kind, 1) + target_bytes(kind, 1);
+    auto const elements = [&](std::size_t bytes) {
+        return static_cast<std::size_t>(static_cast<double>(bytes) / per_element);
+    };
+    return {elements(l.call_bytes) / row_size, row_size, elements(l.rotated)};
 }
 
 contest quantize(session const& s, level const& l) {
-    sliced const shape = shape_of(l, 4096, sizeof(float));
+    sliced const shape = shape_of(l, transfer_kind::quantize_pack);
     auto const prepare = [s, l, shape] {
         std::vector<contestant> r;
         enter_transfers(r, s, transfer_kind::quantize_pack, shape);
@@ -62,7 +66,7 @@ contest fused(session const& s, std::size_t n) {
 }
 
 contest residual(session const& s, level const& l) {
-    sliced const shape = shape_of(l, 4096, 2 * sizeof(float));
+    sliced const shape = shape_of(l, transfer_kind::residual_scale);
     return {std::string("quantize/residual scaling/") + l.name,
             [s, shape] {
                 std::vector<contestant> r;
@@ -73,8 +77,7 @@ contest residual(session const& s, level const& l) {
 }
 
 contest convert(session const& s, level const& l, char const* name, transfer_kind kind) {
-    std::size_t const per_element = kind == transfer_kind::dequantize ? 4 : 1;
-    sliced const shape = shape_of(l, 4096, per_element);
+    sliced const shape = shape_of(l, kind);
     auto const prepare = [s, l, kind, shape] {
         std::vector<contestant> r;
         enter_transfers(r, s, kind, shape);
