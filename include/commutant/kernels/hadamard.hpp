@@ -4,6 +4,7 @@
 
 #include <commutant/kernels/detail/hadamard_core_avx2.hpp>
 #include <commutant/kernels/detail/hadamard_core_avx512.hpp>
+#include <commutant/kernels/detail/hadamard_core_portable.hpp>
 #include <commutant/kernels/detail/hadamard_plan.hpp>
 #include <commutant/kernels/detail/hadamard_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
@@ -51,6 +52,9 @@ template <class T> inline constexpr std::array hadamard_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<hadamard_function<T>>{isa::avx512bw, hadamard_avx512<T>},
         body<hadamard_function<T>>{isa::avx2, hadamard_avx2<T>},
+#endif
+#if defined(COMMUTANT_KERNELS_PORTABLE_VECTORS)
+        body<hadamard_function<T>>{portable_vectors, hadamard_portable<T>},
 #endif
         body<hadamard_function<T>>{isa::scalar, hadamard_scalar<T>},
 };

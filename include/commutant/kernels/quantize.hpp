@@ -6,6 +6,7 @@
 #include <commutant/kernels/detail/quantize_avx512.hpp>
 #include <commutant/kernels/detail/quantize_scalar.hpp>
 #include <commutant/kernels/detail/quantize_sink.hpp>
+#include <commutant/kernels/detail/quantize_xsimd.hpp>
 #include <commutant/kernels/int4_pack.hpp>
 #include <commutant/kernels/isa.hpp>
 
@@ -24,12 +25,18 @@ inline constexpr std::array range_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<range_function>{isa::avx512bw, range_avx512}, body<range_function>{isa::avx2, range_avx2},
 #endif
+#if defined(COMMUTANT_KERNELS_XSIMD)
+        body<range_function>{isa::xsimd, range_xsimd},
+#endif
         body<range_function>{isa::scalar, range_scalar},
 };
 inline constexpr std::array quantize_rows_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<quantize_rows_function>{isa::avx512bw, quantize_rows_avx512},
         body<quantize_rows_function>{isa::avx2, quantize_rows_avx2},
+#endif
+#if defined(COMMUTANT_KERNELS_XSIMD)
+        body<quantize_rows_function>{isa::xsimd, quantize_rows_xsimd},
 #endif
         body<quantize_rows_function>{isa::scalar, quantize_rows_scalar},
 };

@@ -5,6 +5,7 @@
 #include <commutant/kernels/detail/residual_scale_avx2.hpp>
 #include <commutant/kernels/detail/residual_scale_avx512.hpp>
 #include <commutant/kernels/detail/residual_scale_scalar.hpp>
+#include <commutant/kernels/detail/residual_scale_xsimd.hpp>
 #include <commutant/kernels/isa.hpp>
 #include <commutant/kernels/quantize.hpp>
 
@@ -29,6 +30,9 @@ inline constexpr std::array residual_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<residual_function>{isa::avx512bw, residual_scale_avx512},
         body<residual_function>{isa::avx2, residual_scale_avx2},
+#endif
+#if defined(COMMUTANT_KERNELS_XSIMD_FMA)
+        body<residual_function>{isa::xsimd, residual_scale_xsimd},
 #endif
         body<residual_function>{isa::scalar, residual_scale_scalar},
 };
