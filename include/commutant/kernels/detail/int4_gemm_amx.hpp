@@ -22,10 +22,10 @@ namespace commutant::kernels::detail {
 struct int4_amx : int4_avx512 {
     static constexpr std::size_t max_streamed_rows = 0;
     static constexpr std::size_t few_rows = 8;
-    static constexpr std::size_t block_inputs = 512;
+    static constexpr std::size_t block_inputs = 256;
     static constexpr std::size_t block_rows = 480;
     static constexpr std::size_t main_rows = 32;
-    static constexpr bool unpacks_in_tiles = false;
+    static constexpr bool unpacks_in_tiles = true;
 
     /// The body: tiles are this thread's between its first and last line.
     static void run(int4_gemm_job const& job, int4_gemm_part const& part) noexcept {
@@ -45,6 +45,7 @@ struct int4_amx : int4_avx512 {
     /// Rows an odd number of lines apart: sixteen of them would share a cache set otherwise.
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return true; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept { return left <= 16 ? 16 : 32; }
+    [[nodiscard]] static std::size_t unpacking_rows(std::size_t left) noexcept { return panel_rows(left); }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t) noexcept { return 32; }
     [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 4; }
     [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 4; }
@@ -69,44 +70,78 @@ struct int4_amx : int4_avx512 {
     }
     COMMUTANT_TARGET_AMX static void release() noexcept { _tile_release(); }
 
-    COMMUTANT_TARGET_AVX512BW static void unpack(std::uint8_t const* lines, std::size_t stride,
-                                                 std::size_t tiles, std::size_t n_steps,
-                                                 std::uint8_t* panel) noexcept {
+    /// Some steps of lines of neighbouring column tiles to a panel.
+    template <std::size_t Tiles>
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static void unpack(std::uint8_t const* lines,
+                                                                  std::size_t stride, std::size_t n_steps,
+                                                                  std::uint8_t* panel,
+                                                                  std::size_t panel_stride) noexcept {
         __m512i const low = _mm512_set1_epi8(15), eight = _mm512_set1_epi8(8);
-        for (std::size_t t = 0; t < tiles; ++t) {
-            std::uint8_t const* in = lines + t * stride;
-            std::uint8_t* out = panel + t * 64;
-            for (std::size_t s = 0; s < n_steps; ++s, in += 64, out += tiles * 128) {
-                __m512i const line = _mm512_load_si512(in);
-                _mm512_store_si512(out, _mm512_sub_epi8(_mm512_and_si512(line, low), eight));
-                _mm512_store_si512(out + tiles * 64,
+        for (std::size_t s = 0; s < n_steps; ++s, lines += 64, panel += 2 * panel_stride)
+            for (std::size_t t = 0; t < Tiles; ++t) {
+                __m512i const line = _mm512_load_si512(lines + t * stride);
+                _mm512_store_si512(panel + t * 64, _mm512_sub_epi8(_mm512_and_si512(line, low), eight));
+                _mm512_store_si512(panel + panel_stride + t * 64,
                                    _mm512_sub_epi8(_mm512_and_si512(_mm512_srli_epi16(line, 4), low), eight));
             }
-        }
-        // Whole tiles of 64 inputs; activations are 0 there.
-        std::size_t const spare = (8 - n_steps % 8) % 8;
-        if (spare != 0) std::memset(panel + n_steps * tiles * 128, 0, spare * tiles * 128);
     }
 
-    /// Adds products over some inputs, unit at a time, to the sums in tiles 0 to 3.
-    template <std::size_t Rows, std::size_t Tiles>
-    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void add(std::int8_t const* a, std::size_t a_stride,
-                                                          std::uint8_t const* w, std::size_t w_stride,
-                                                          std::size_t n, std::size_t unit) noexcept {
-        auto const a_step = static_cast<long>(a_stride), w_step = static_cast<long>(w_stride);
-        for (std::size_t i = 0; i < n; ++i, a += unit, w += unit / 4 * w_stride) {
-            _tile_loadd(6, w, w_step);
-            _tile_loadd(4, a, a_step);
+    /// The compiler does not see what tile loads read.
+    COMMUTANT_INLINE static void memory_is_written() noexcept { __asm__ volatile("" ::: "memory"); }
+
+    /// Where a tile's inputs are.
+    struct operands {
+        std::int8_t const* a;
+        std::size_t a_stride;
+        std::uint8_t* w;
+        std::size_t w_stride;
+        std::uint8_t const* lines;
+        std::size_t line_stride;
+        std::uint8_t const* ahead;
+        std::size_t ahead_bytes;  ///< to ask for per unit
+    };
+
+    /// Adds products over n_steps steps of 8 inputs, unit inputs at a time, to the sums in tiles 0 to 3. Unpacks: the
+    /// panel's next unit is written while this one is multiplied.
+    template <bool Unpacks, std::size_t Rows, std::size_t Tiles>
+    COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void add(operands& o, std::size_t n_steps,
+                                                          std::size_t unit) noexcept {
+        auto const a_step = static_cast<long>(o.a_stride), w_step = static_cast<long>(o.w_stride);
+        std::size_t const unit_steps = unit / 8;
+        if constexpr (Unpacks) {
+            unpack<Tiles>(o.lines, o.line_stride, n_steps < unit_steps ? n_steps : unit_steps, o.w,
+                          o.w_stride);
+            memory_is_written();
+        }
+        for (std::size_t s = 0; s < n_steps; s += unit_steps) {
+            std::uint8_t* const next = o.w + unit / 4 * o.w_stride;
+            _tile_loadd(6, o.w, w_step);
+            _tile_loadd(4, o.a, a_step);
             _tile_dpbssd(0, 4, 6);
             if constexpr (Tiles == 2) {
-                _tile_loadd(7, w + 64, w_step);
+                _tile_loadd(7, o.w + 64, w_step);
                 _tile_dpbssd(1, 4, 7);
             }
             if constexpr (Rows == 32) {
-                _tile_loadd(5, a + 16 * a_stride, a_step);
+                _tile_loadd(5, o.a + 16 * o.a_stride, a_step);
                 _tile_dpbssd(2, 5, 6);
                 if constexpr (Tiles == 2) _tile_dpbssd(3, 5, 7);
             }
+            if constexpr (Unpacks) {
+                o.lines += unit_steps * 64;
+                if (s + unit_steps < n_steps) {
+                    std::size_t const left = n_steps - s - unit_steps;
+                    unpack<Tiles>(o.lines, o.line_stride, left < unit_steps ? left : unit_steps, next,
+                                  o.w_stride);
+                }
+                memory_is_written();
+            }
+            std::uint8_t const* const end = o.ahead + o.ahead_bytes;
+            for (; o.ahead < end; o.ahead += 64)
+                _mm_prefetch(reinterpret_cast<char const*>(o.ahead), _MM_HINT_T1);
+            o.ahead = end;
+            o.w = next;
+            o.a += unit;
         }
     }
     COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void zero() noexcept {
@@ -132,16 +167,21 @@ struct int4_amx : int4_avx512 {
         if constexpr (Rows == 32) _tile_stored(2, c + 16 * stride, step);
         if constexpr (Rows == 32 && Tiles == 2) _tile_stored(3, c + 16 * stride + 16, step);
     }
-    /// The compiler does not see what tile loads read.
-    COMMUTANT_INLINE static void memory_is_written() noexcept { __asm__ volatile("" ::: "memory"); }
-
-    template <bool Grouped, std::size_t Rows, std::size_t Tiles>
+    template <bool Unpacks, bool Grouped, std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AMX static void multiply(int4_tile const& tile) noexcept {
         constexpr std::size_t width = int4_gemm_job::panel_columns, pair = Tiles == 1 ? 1 : 2;
-        constexpr std::size_t w_stride = Tiles * 64;
+        std::size_t const unit = Grouped && tile.n_steps % 8 != 0 ? 32 : 64;
+        operands o{};
+        o.a_stride = tile.a_stride;
+        o.w_stride = Tiles * 64;
+        o.line_stride = tile.w_stride;
+        o.ahead = tile.ahead;
+        o.ahead_bytes = tile.ahead_stride * 2 * (unit / 8) / (Tiles / pair);
         memory_is_written();
         for (std::size_t t = 0; t < Tiles; t += pair) {
-            std::uint8_t const* w = tile.panel + t * 64;
+            o.a = tile.a;
+            o.w = tile.panel + t * 64;
+            o.lines = tile.w + t * tile.w_stride;
             std::int32_t* const c = tile.c + t * 16;
             if constexpr (!Grouped) {
                 if (tile.first) {
@@ -149,15 +189,14 @@ struct int4_amx : int4_avx512 {
                 } else {
                     load<Rows, pair>(c, width);
                 }
-                add<Rows, pair>(tile.a, tile.a_stride, w, w_stride, (tile.n_steps + 7) / 8, 64);
+                // Beyond the last input activations are 0, and the panel may hold anything.
+                add<Unpacks, Rows, pair>(o, tile.n_steps, unit);
                 store<Rows, pair>(c, width);
             } else {
-                std::size_t const unit = tile.n_steps % 8 == 0 ? 64 : 32;
-                for (std::size_t g = 0; g < tile.n_groups; ++g, w += tile.n_steps * 2 * w_stride) {
+                for (std::size_t g = 0; g < tile.n_groups; ++g) {
                     alignas(64) std::int32_t sums[Rows * pair * 16];
                     zero();
-                    add<Rows, pair>(tile.a + g * tile.n_steps * 8, tile.a_stride, w, w_stride,
-                                    tile.n_steps * 8 / unit, unit);
+                    add<Unpacks, Rows, pair>(o, tile.n_steps, unit);
                     store<Rows, pair>(sums, pair * 16);
                     add_group<Rows, pair>(sums, tile.scales + g * tile.scale_stride + t * 16, c);
                 }
@@ -179,15 +218,22 @@ struct int4_amx : int4_avx512 {
         }
     }
 
-    template <bool Grouped, std::size_t Rows>
+    template <bool Unpacks, bool Grouped, std::size_t Rows>
     [[nodiscard]] static int4_tile_function* with_tiles(std::size_t tiles) noexcept {
-        if (tiles == 4) return &multiply<Grouped, Rows, 4>;
-        return tiles == 2 ? &multiply<Grouped, Rows, 2> : &multiply<Grouped, Rows, 1>;
+        if (tiles == 4) return &multiply<Unpacks, Grouped, Rows, 4>;
+        return tiles == 2 ? &multiply<Unpacks, Grouped, Rows, 2> : &multiply<Unpacks, Grouped, Rows, 1>;
     }
-    [[nodiscard]] static int4_tile_function* tile(int4_source, bool grouped, std::size_t rows,
+    template <bool Unpacks>
+    [[nodiscard]] static int4_tile_function* with_rows(bool grouped, std::size_t rows,
+                                                       std::size_t tiles) noexcept {
+        if (rows == 16)
+            return grouped ? with_tiles<Unpacks, true, 16>(tiles) : with_tiles<Unpacks, false, 16>(tiles);
+        return grouped ? with_tiles<Unpacks, true, 32>(tiles) : with_tiles<Unpacks, false, 32>(tiles);
+    }
+    [[nodiscard]] static int4_tile_function* tile(int4_source source, bool grouped, std::size_t rows,
                                                   std::size_t tiles) noexcept {
-        if (rows == 16) return grouped ? with_tiles<true, 16>(tiles) : with_tiles<false, 16>(tiles);
-        return grouped ? with_tiles<true, 32>(tiles) : with_tiles<false, 32>(tiles);
+        return source == int4_source::panel ? with_rows<false>(grouped, rows, tiles)
+                                            : with_rows<true>(grouped, rows, tiles);
     }
 };
 

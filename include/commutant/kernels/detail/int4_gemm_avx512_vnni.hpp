@@ -23,6 +23,7 @@ struct int4_avx512_vnni : int4_avx512 {
     static constexpr std::size_t block_rows = 480;
     static constexpr std::size_t main_rows = 6;
     static constexpr bool unpacks_in_tiles = true;
+    [[nodiscard]] static std::size_t unpacking_rows(std::size_t) noexcept { return main_rows; }
 
     [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
 
@@ -174,6 +175,9 @@ struct int4_avx512_vnni : int4_avx512 {
                 if constexpr (Source == int4_source::lines_to_panel) {
                     store_panel(low, high, panel, tiles);
                     panel += Tiles * 128;
+                    _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
+                    _mm_prefetch(reinterpret_cast<char const*>(ahead + tile.ahead_stride), _MM_HINT_T1);
+                    ahead += 2 * tile.ahead_stride;
                 }
                 add_rows(sums, low, a, stride, 0, rows);
                 add_rows(sums, high, a, stride, 4, rows);

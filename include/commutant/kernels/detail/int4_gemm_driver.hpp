@@ -48,8 +48,8 @@ using int4_tile_function = void(int4_tile const&) noexcept;
 ///
 /// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(grouped, rows): tiles that unpack in registers, for few
 ///           rows; panel_rows(rows_left): tiles that read an unpacked panel, most of main_rows; panel_tiles(grouped),
-///           block_inputs, block_rows; unpacks_in_tiles: whether the first tile of a panel unpacks it, otherwise
-///           unpack does; copies(job): whether all rows are copied; row_sums, finish;
+///           block_inputs, block_rows; unpacks_in_tiles: whether the first tile of a panel unpacks it, of
+///           unpacking_rows(rows_left), otherwise unpack does; copies(job): whether all rows are copied; row_sums, finish;
 ///           tile(source, grouped, rows, tiles)
 template <class Kit> struct int4_gemm_driver {
     using job_t = int4_gemm_job;
@@ -188,19 +188,24 @@ template <class Kit> struct int4_gemm_driver {
                     bool const last = step + n_steps == w.n_steps();
                     // The next panel's lines, spread over this one's tiles.
                     std::size_t const ahead = tiles * n_steps * w.line_bytes;
-                    tile.ahead_stride = ahead / (2 * n_steps * ((bottom - top) / Kit::main_rows + 1)) + 1;
+                    tile.ahead_stride =
+                        ahead / (2 * n_steps * ((bottom - top + Kit::main_rows - 1) / Kit::main_rows)) + 1;
                     tile.ahead =
                         last ? w.lines + (t + tiles) * tile.w_stride : tile.w + n_steps * w.line_bytes;
                     std::size_t rows = 0;
                     for (std::size_t m = top; m < bottom; m += rows) {
                         bool const unpacks = Kit::unpacks_in_tiles && m == top;
-                        rows = unpacks ? Kit::main_rows : Kit::panel_rows(bottom - m);
+                        if constexpr (Kit::unpacks_in_tiles) {
+                            rows = unpacks ? Kit::unpacking_rows(bottom - m) : Kit::panel_rows(bottom - m);
+                        } else {
+                            rows = Kit::panel_rows(bottom - m);
+                        }
                         set_rows(tile, job, copied_from, m, step);
                         tile.c = one_block ? sums : sums + (m - top) * job_t::panel_columns;
                         if (grouped && step == 0) clear(tile.c, rows);
                         Kit::tile(unpacks ? int4_source::lines_to_panel : int4_source::panel, grouped, rows,
                                   tiles)(tile);
-                        if (!unpacks) tile.ahead += tile.ahead_stride * n_steps * 2;
+                        tile.ahead += tile.ahead_stride * n_steps * 2;
                         if (last) Kit::finish(job, tile.c, m, std::min(rows, bottom - m), t, tiles);
                     }
                 }
