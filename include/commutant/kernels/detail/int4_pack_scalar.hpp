@@ -76,5 +76,23 @@ inline void unpack_int4_scalar(std::uint8_t const* packed, nibble_run run, std::
     }
 }
 
+/// Walks over the values that go to the low nibbles of half_split blocks; the step divides half a block.
+struct low_half_cursor {
+    std::size_t half;
+    std::size_t at = 0;  ///< the value that the next byte's low nibble holds; its high one holds at + half
+    std::size_t in_half = 0;
+
+    constexpr std::size_t next(std::size_t step) noexcept {
+        std::size_t const here = at;
+        at += step;
+        in_half += step;
+        if (in_half == half) {
+            at += half;
+            in_half = 0;
+        }
+        return here;
+    }
+};
+
 }  // namespace detail
 }  // namespace commutant::kernels

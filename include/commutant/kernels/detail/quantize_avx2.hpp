@@ -88,13 +88,11 @@ COMMUTANT_TARGET_AVX2 inline void quantize_halves_avx2(float const* x, std::size
     ymm_grid const g = make_ymm_grid(c);
     __m256i const nibble = _mm256_set1_epi8(15);
     std::size_t const half = block / 2;
+    low_half_cursor cursor{half};
     std::size_t i = 0;  // bytes
     for (; i + 32 <= n / 2; i += 32) {
         float const* from[4];
-        for (std::size_t k = 0; k < 4; ++k) {
-            std::size_t const byte = i + 8 * k;
-            from[k] = x + byte / half * block + byte % half;
-        }
+        for (float const*& f : from) f = x + cursor.next(8);
         __m256i const low = ymm_codes(from[0], from[1], from[2], from[3], g);
         __m256i const high = ymm_codes(from[0] + half, from[1] + half, from[2] + half, from[3] + half, g);
         __m256i const bytes = _mm256_or_si256(_mm256_and_si256(low, nibble),

@@ -104,13 +104,11 @@ COMMUTANT_TARGET_AVX512BW inline void quantize_halves_avx512(float const* x, std
     zmm_grid const g = make_zmm_grid(c);
     std::size_t const half = block / 2;
     __m512i const order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    low_half_cursor cursor{half};
     std::size_t i = 0;  // bytes
     for (; i + 64 <= n / 2; i += 64) {
         float const* from[4];
-        for (std::size_t k = 0; k < 4; ++k) {
-            std::size_t const byte = i + 16 * k;
-            from[k] = x + byte / half * block + byte % half;
-        }
+        for (float const*& f : from) f = x + cursor.next(16);
         __m512i const low = zmm_codes(from[0], from[1], from[2], from[3], g);
         __m512i const high = zmm_codes(from[0] + half, from[1] + half, from[2] + half, from[3] + half, g);
         // 0xac: the bits of low where the mask is set, else those of high
