@@ -94,7 +94,8 @@ private:
 
 /// Threads that wait for loops; the thread that asks works too, as worker 0.
 ///
-/// Cost      n_workers - 1 threads; a loop costs one wake-up and one wait, with a short spin before either sleeps
+/// Cost      n_workers - 1 threads; a loop costs one wake-up and one wait, with a short spin before either
+///           sleeps
 /// Alias     one loop at a time: callers on several threads take turns
 /// Note      a task that starts a loop on its own pool never returns
 class thread_pool {

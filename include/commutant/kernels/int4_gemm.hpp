@@ -26,12 +26,12 @@ namespace commutant::kernels {
 /// Rows of activation codes.
 ///
 /// Equation  x[m, k] = scale[m] * (code[m, k] - zero_point[m])
-/// Shape     codes: [n_rows, in_features], rows row_stride apart; scales: [1] or [n_rows]; zero_points: empty (0),
-///           [1] or [n_rows]
-/// Layout    one code per byte, or, if codes is empty, packed: two's complement nibbles, elements (2 i, 2 i + 1) of a
-///           row in byte i, the first one low
-/// Units     row_stride counts elements (even if packed; 0: in_features, rounded up to even if packed); codes in
-///           [-128, 127]; zero points in [-128, 127]
+/// Shape     codes: [n_rows, in_features], rows row_stride apart; scales: [1] or [n_rows]; zero_points: empty
+///           (0), [1] or [n_rows]
+/// Layout    one code per byte, or, if codes is empty, packed: two's complement nibbles, elements (2 i, 2 i +
+///           1) of a row in byte i, the first one low
+/// Units     row_stride counts elements (even if packed; 0: in_features, rounded up to even if packed); codes
+///           in [-128, 127]; zero points in [-128, 127]
 struct int4_activations {
     std::span<std::int8_t const> codes{};
     std::span<std::uint8_t const> packed{};
@@ -44,8 +44,8 @@ struct int4_activations {
 
 /// What is added to the product.
 ///
-/// Shape     bias: [out_features] or empty; bias_scales: empty (1), [1] or [n_rows]; residual: [n_rows, out_features],
-///           rows residual_stride apart (0: out_features), or empty
+/// Shape     bias: [out_features] or empty; bias_scales: empty (1), [1] or [n_rows]; residual: [n_rows,
+///           out_features], rows residual_stride apart (0: out_features), or empty
 struct int4_gemm_epilogue {
     std::span<float const> bias{};
     std::span<float const> bias_scales{};
@@ -112,7 +112,8 @@ inline constexpr std::int32_t int4_gemm_zero = 0;
     return job;
 }
 
-/// Cuts a job into tasks. No value depends on where: sums of integers are exact, float expressions are per element.
+/// Cuts a job into tasks. No value depends on where: sums of integers are exact, float expressions are per
+/// element.
 template <class Body>
 void int4_gemm_run_job(Body const& body, int4_gemm_job const& job, int4_gemm_workspace const& layout,
                        std::byte* workspace, executor const& run) noexcept {
@@ -138,7 +139,8 @@ void int4_gemm_run_job(Body const& body, int4_gemm_job const& job, int4_gemm_wor
                            scratch + worker * layout.scratch_each});
         });
     }
-    // A few tasks per worker even out unequal cores; columns first, since a task unpacks the weights it reads.
+    // A few tasks per worker even out unequal cores; columns first, since a task unpacks the weights it
+    // reads.
     constexpr std::size_t tasks_per_worker = 4, panel_tiles = int4_gemm_job::panel_columns / 16;
     std::size_t const wanted = n_workers * tasks_per_worker;
     std::size_t const unit = n_tiles >= wanted * panel_tiles ? panel_tiles : 1;
@@ -195,17 +197,18 @@ constexpr std::size_t int4_gemm_workspace_bytes(std::size_t n_rows, int4_weights
 
 /// Product of activation codes and INT4 weights in integers, scaled to floats.
 ///
-/// Equation  per channel  y[m, n] = a[m] s[n] sum_k (code[m, k] - z[m]) w[n, k] + b[m] bias[n] + residual[m, n];
-///           per group    y[m, n] = a[m] (sum_g s[g, n] sum_{k in g} code[m, k] w[n, k] - z[m] sum_g s[g, n]
-///                        sum_{k in g} w[n, k]) + b[m] bias[n] + residual[m, n], groups in order;
+/// Equation  per channel  y[m, n] = a[m] s[n] sum_k (code[m, k] - z[m]) w[n, k] + b[m] bias[n] + residual[m,
+///           n]; per group    y[m, n] = a[m] (sum_g s[g, n] sum_{k in g} code[m, k] w[n, k] - z[m] sum_g s[g,
+///           n] sum_{k in g} w[n, k]) + b[m] bias[n] + residual[m, n], groups in order;
 ///           a: activation scales, z: zero points, b: bias_scales
 /// Shape     x: [n_rows, in_features]; weights: [out_features, in_features]; y: [n_rows, out_features]
 /// Layout    rows of y are y_stride apart (0: out_features); what lies between them is not touched
 /// Alias     residual may be y; nothing else that is read may overlap what is written
 /// Tail      any sizes
-/// Note      sums of integers are exact, and a float is computed by one expression whatever the instruction set, n_rows,
-///           the row's place or the number of workers: a row has the same bits in every call
-/// Cost      2 n_rows out_features in_features operations; workspace: int4_gemm_workspace_bytes, any alignment
+/// Note      sums of integers are exact, and a float is computed by one expression whatever the instruction
+///           set, n_rows, the row's place or the number of workers: a row has the same bits in every call
+/// Cost      2 n_rows out_features in_features operations; workspace: int4_gemm_workspace_bytes, any
+///           alignment
 inline void int4_gemm(int4_activations const& x, int4_weights_view const& weights,
                       int4_gemm_epilogue const& epilogue, std::span<float> y, std::size_t y_stride,
                       std::span<std::byte> workspace, executor const& run = {}) noexcept {

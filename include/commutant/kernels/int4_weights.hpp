@@ -17,12 +17,12 @@ namespace commutant::kernels {
 ///
 /// Shape     lines: [n_column_tiles][n_steps][64] bytes; scales: [n_groups][n_columns_padded];
 ///           column_sums: [n_columns_padded][2]; scaled_column_sums: [n_columns_padded]
-/// Layout    a line holds 16 columns (output features) x 8 inputs: byte 4 c + i is, for column c of the tile, input
-///           i of the step in the low nibble and input 4 + i in the high one, each as code + 8. A line is thus the
-///           unsigned operand of a dot of bytes after one mask, or one shift and a mask. Every instruction set
-///           reads this one layout
-/// Tail      columns beyond out_features and inputs beyond in_features are nibbles 0, which add 0 to a dot with any
-///           activation; their scales and sums are 0
+/// Layout    a line holds 16 columns (output features) x 8 inputs: byte 4 c + i is, for column c of the tile,
+///           input i of the step in the low nibble and input 4 + i in the high one, each as code + 8. A line
+///           is thus the unsigned operand of a dot of bytes after one mask, or one shift and a mask. Every
+///           instruction set reads this one layout
+/// Tail      columns beyond out_features and inputs beyond in_features are nibbles 0, which add 0 to a dot
+///           with any activation; their scales and sums are 0
 /// Note      all memory is 64-byte aligned
 struct int4_weights_view {
     static constexpr std::size_t tile_columns = 16;
@@ -65,8 +65,8 @@ struct int4_weights_view {
     }
 };
 
-/// Largest in_features: sums of (activation - zero point) * code, at most 255 * 8 in magnitude each, then fit 32
-/// bits, and column sums fit column_sums, 8 K <= 32767 * 256.
+/// Largest in_features: sums of (activation - zero point) * code, at most 255 * 8 in magnitude each, then fit
+/// 32 bits, and column sums fit column_sums, 8 K <= 32767 * 256.
 inline constexpr std::size_t int4_max_in_features = 1'048'544;
 
 namespace detail {
@@ -89,12 +89,12 @@ struct int4_codes {
 /// INT4 weights repacked once, when a model is loaded, into the order that int4_gemm reads.
 ///
 /// Equation  weight[n, k] = scale[n, k / group_size] * code[n, k]
-/// Shape     codes: [out_features, in_features] row-major; scales: [out_features, in_features / group_size], so
-///           [out_features] per channel (group_size 0 or in_features)
+/// Shape     codes: [out_features, in_features] row-major; scales: [out_features, in_features / group_size],
+///           so [out_features] per channel (group_size 0 or in_features)
 /// Units     codes in [-8, 7]; in_features at most int4_max_in_features
 /// Cost      16 columns x 8 inputs in 64 bytes; allocates here and nowhere later
-/// Errors    std::invalid_argument for sizes that do not fit each other, a group size that is not a multiple of 8
-///           or does not divide in_features, and a code outside [-8, 7], with its place
+/// Errors    std::invalid_argument for sizes that do not fit each other, a group size that is not a multiple
+///           of 8 or does not divide in_features, and a code outside [-8, 7], with its place
 class int4_weights {
 public:
     int4_weights() = default;
@@ -111,8 +111,8 @@ public:
         pack({codes.data(), nullptr, in_features}, out_features, in_features, scales, group_size);
     }
 
-    /// From two's complement nibbles, elements (2 i, 2 i + 1) of a row in byte i, the first one low; an odd row ends
-    /// with half a byte.
+    /// From two's complement nibbles, elements (2 i, 2 i + 1) of a row in byte i, the first one low; an odd
+    /// row ends with half a byte.
     [[nodiscard]] static int4_weights from_packed(std::span<std::uint8_t const> codes,
                                                   std::size_t out_features, std::size_t in_features,
                                                   std::span<float const> scales, std::size_t group_size = 0) {

@@ -22,6 +22,7 @@ void check_loops(executor const& run, std::size_t n_loops) {
         std::atomic<bool> shared{false};
         run.parallel_for(n_tasks, [&](std::size_t i, std::size_t worker) {
             if (worker >= inside.size() || inside[worker].fetch_add(1) != 0) shared = true;
+            std::this_thread::yield();
             done[i].fetch_add(1);
             if (worker < inside.size()) inside[worker].fetch_sub(1);
         });

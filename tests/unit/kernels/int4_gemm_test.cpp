@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Every body that runs here is compared with the scalar one bit for bit, the scalar one with loops over 64-bit
-// integers. Every buffer lies between pages that nobody may touch and has exactly the documented size.
+// Every body that runs here is compared with the scalar one bit for bit, the scalar one with loops over
+// 64-bit integers. Every buffer lies between pages that nobody may touch and has exactly the documented size.
 
 #include <commutant/kernels/executor.hpp>
 #include <commutant/kernels/int4_gemm.hpp>
@@ -39,7 +39,11 @@ struct numbers {
     float real() { return static_cast<float>(between(-1000, 1000)) / 731.0f; }
 };
 
-enum class fill { any, extreme };
+enum class fill {
+    any,
+    least,  ///< activations mostly the least, weights at their limits
+    most    ///< activations mostly the largest
+};
 enum class per { nothing, tensor, row };
 
 struct options {
@@ -82,9 +86,13 @@ struct product {
 
     product(std::size_t m_, std::size_t n_, std::size_t k_, options o_)
         : m(m_), n(n_), k(k_), o(o_), random{m_ * 1000003 + n_ * 1009 + k_}, weight_codes(n_ * k_) {
-        bool const extreme = o.values == fill::extreme;
-        for (auto& w : weight_codes)
-            w = static_cast<std::int8_t>(extreme ? (random() % 8 == 0 ? 7 : -8) : random.between(-8, 7));
+        bool const extreme = o.values != fill::any;
+        // Extreme: columns of mostly 7, the largest as unsigned operand, beside columns of mostly -8.
+        for (std::size_t i = 0; i < weight_codes.size(); ++i) {
+            int const mostly = i / k % 2 == 0 ? 7 : -8;
+            weight_codes[i] = static_cast<std::int8_t>(extreme ? (random() % 8 == 0 ? -1 - mostly : mostly)
+                                                               : random.between(-8, 7));
+        }
         std::vector<float> scales(n * (o.group == 0 ? 1 : k / o.group));
         for (float& s : scales) s = random.real();
         weights = std::make_shared<int4_weights>(weight_codes, n, k, scales, o.group);
@@ -93,8 +101,9 @@ struct product {
         y_stride = n + o.gap;
         plain_codes.resize(m * row_stride);
         int const low = o.num_bits == 4 ? -8 : -128, high = o.packed ? 7 : o.num_bits == 4 ? 15 : 127;
+        int const extreme_code = o.values == fill::most ? high : low;
         for (auto& c : plain_codes)
-            c = static_cast<std::int8_t>(extreme ? (random() % 8 == 0 ? high : low)
+            c = static_cast<std::int8_t>(extreme ? (random() % 64 == 0 ? low : extreme_code)
                                                  : random.between(low, high));
     }
 
@@ -271,16 +280,27 @@ TEST_CASE("int4_gemm: all bodies agree bit for bit with groups", "[kernels][int4
 }
 
 TEST_CASE("int4_gemm: extreme codes do not overflow", "[kernels][int4_gemm]") {
-    for (int const num_bits : {4, 8})
-        for (std::size_t const m : {1, 4, 12, 31}) {
-            compare({m, 40, 5000, {.num_bits = num_bits, .values = fill::extreme}});
-            compare({m, 40, 2048, {.group = 1024, .num_bits = num_bits, .values = fill::extreme}});
-        }
+    for (fill const values : {fill::least, fill::most})
+        for (int const num_bits : {4, 8})
+            for (std::size_t const m : {1, 4, 12, 31}) {
+                compare({m, 40, 2600, {.num_bits = num_bits, .values = values}});
+                compare({m, 40, 2048, {.group = 1024, .num_bits = num_bits, .values = values}});
+            }
+}
+
+TEST_CASE("int4_gemm: whole tiles to which nothing is added", "[kernels][int4_gemm]") {
+    for (per const p : {per::nothing, per::tensor, per::row})
+        for (std::size_t const m : {1, 5, 16, 29})
+            for (std::size_t const k : {72, 4160}) {
+                per const scales = p == per::nothing ? per::tensor : p;
+                compare({m, 130, k, {.scales = scales, .zero_points = p, .bias = false, .residual = false}});
+                compare({m, 64, k, {.zero_points = p, .bias = false, .residual = false, .gap = 5}});
+            }
 }
 
 TEST_CASE("int4_gemm: the largest sums still fit", "[kernels][int4_gemm]") {
     constexpr std::size_t k = int4_max_in_features;
-    product p(1, 1, k, {.values = fill::extreme});
+    product p(1, 1, k, {.values = fill::least});
     std::fill(p.plain_codes.begin(), p.plain_codes.end(), std::int8_t{-128});
     std::fill(p.weight_codes.begin(), p.weight_codes.end(), std::int8_t{-8});
     int4_weights const weights(p.weight_codes, 1, k, std::vector<float>{1.0f});

@@ -17,8 +17,8 @@
 
 namespace commutant::kernels::detail {
 
-/// int8 tiles, two by two: 32 rows by 32 columns of sums at a time. Panels hold codes less their 8, so that nothing
-/// is left to correct. Few rows go to vpdpbusd.
+/// int8 tiles, two by two: 32 rows by 32 columns of sums at a time. Panels hold codes less their 8, so that
+/// nothing is left to correct. Few rows go to vpdpbusd.
 struct int4_amx : int4_avx512 {
     static constexpr std::size_t max_streamed_rows = 0;
     static constexpr std::size_t few_rows = 8;
@@ -101,8 +101,8 @@ struct int4_amx : int4_avx512 {
         std::size_t ahead_bytes;  ///< to ask for per unit
     };
 
-    /// Adds products over n_steps steps of 8 inputs, unit inputs at a time, to the sums in tiles 0 to 3. Unpacks: the
-    /// panel's next unit is written while this one is multiplied.
+    /// Adds products over n_steps steps of 8 inputs, unit inputs at a time, to the sums in tiles 0 to 3.
+    /// Unpacks: the panel's next unit is written while this one is multiplied.
     template <bool Unpacks, std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AMX COMMUTANT_INLINE static void add(operands& o, std::size_t n_steps,
                                                           std::size_t unit) noexcept {

@@ -177,8 +177,8 @@ struct int4_avx2_common {
     }
 };
 
-/// vpmaddubsw: products of pairs summed in 16 bits, 8 of them for 8-bit activations (at most 2 * 15 * 128 each) and
-/// 64 for 4-bit ones (at most 2 * 15 * 15 each), before they are widened.
+/// vpmaddubsw: products of pairs summed in 16 bits, 8 of them for 8-bit activations (at most 2 * 15 * 128
+/// each) and 64 for 4-bit ones (at most 2 * 15 * 15 each), before they are widened.
 struct int4_avx2 : int4_avx2_common {
     template <std::size_t... R>
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void clear(__m256i (&sums)[sizeof...(R)][2],

@@ -38,7 +38,8 @@ struct int4_avx512 {
         }
     }
 
-    /// Lines of neighbouring column tiles to [2 n_steps][tiles][64] bytes in [0, 15]; then zeros up to whole 64 inputs.
+    /// Lines of neighbouring column tiles to [2 n_steps][tiles][64] bytes in [0, 15]; then zeros up to whole
+    /// 64 inputs.
     COMMUTANT_TARGET_AVX512BW static void unpack(std::uint8_t const* lines, std::size_t stride,
                                                  std::size_t tiles, std::size_t n_steps,
                                                  std::uint8_t* panel) noexcept {
@@ -125,9 +126,7 @@ struct int4_avx512 {
         auto const last_mask = static_cast<__mmask16>(left >= tiles * 16 ? 0xffff : (1u << left % 16) - 1);
         for (std::size_t r = 0; r < n_rows; ++r, ++m, sums += int4_gemm_job::panel_columns) {
             std::int32_t const zero_point = job.zero_point(m);
-            __m512i const factors = _mm512_set1_epi32(
-                static_cast<std::int32_t>(static_cast<std::uint32_t>(zero_point) << 24 |
-                                          (static_cast<std::uint32_t>(zero_point) & 0xffff)));
+            __m512i const factors = zero_point_factors(zero_point);
             __m512 const minus_zero_point = _mm512_set1_ps(-static_cast<float>(zero_point));
             __m512 const row_scale = _mm512_set1_ps(job.scale(m)),
                          bias_scale = _mm512_set1_ps(job.bias_scale(m));

@@ -47,7 +47,8 @@ struct int4_avx512_vnni : int4_avx512 {
 
     using row_index = std::make_index_sequence<12>;
 
-    /// Address of row R from pointers to every third row: the others are at one or two strides in the address itself.
+    /// Address of row R from pointers to every third row: the others are at one or two strides in the address
+    /// itself.
     template <std::size_t R>
     COMMUTANT_INLINE static std::int8_t const* row(std::int8_t const* const (&a)[4],
                                                    std::size_t stride) noexcept {

@@ -16,8 +16,8 @@
 
 namespace commutant::kernels::detail {
 
-/// vpmaddubsw on 512 bits: products of pairs summed in 16 bits, 8 of them for 8-bit activations (at most 2 * 15 * 128
-/// each) and 64 for 4-bit ones (at most 2 * 15 * 15 each), before they are widened.
+/// vpmaddubsw on 512 bits: products of pairs summed in 16 bits, 8 of them for 8-bit activations (at most 2 *
+/// 15 * 128 each) and 64 for 4-bit ones (at most 2 * 15 * 15 each), before they are widened.
 struct int4_avx512bw : int4_avx512 {
     static constexpr std::size_t max_streamed_rows = 4;
     static constexpr std::size_t block_inputs = 1024;

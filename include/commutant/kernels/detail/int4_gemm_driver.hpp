@@ -21,8 +21,8 @@ enum class int4_source : unsigned char {
 /// One tile: some rows times some column tiles of 16, over some inputs.
 ///
 /// Equation  per channel  c[r, n] = (first ? corrections[r] : c[r, n]) + sum_k a[r, k] (w[n, k] + 8);
-///           per group    c[r, n] = fma(corrections[r, g] + sum_{k in g} a[r, k] (w[n, k] + 8), scales[g, n], c[r, n])
-///           for g = 0, 1, ..., where c starts from what the caller left there
+///           per group    c[r, n] = fma(corrections[r, g] + sum_{k in g} a[r, k] (w[n, k] + 8), scales[g, n],
+///           c[r, n]) for g = 0, 1, ..., where c starts from what the caller left there
 struct int4_tile {
     std::int8_t const* a;
     std::size_t a_stride;
@@ -46,11 +46,11 @@ using int4_tile_function = void(int4_tile const&) noexcept;
 
 /// Walks over a part of a product with the tiles of one instruction set.
 ///
-/// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(grouped, rows): tiles that unpack in registers, for few
-///           rows; panel_rows(rows_left): tiles that read an unpacked panel, most of main_rows; panel_tiles(grouped),
-///           block_inputs, block_rows; unpacks_in_tiles: whether the first tile of a panel unpacks it, of
-///           unpacking_rows(rows_left), otherwise unpack does; copies(job): whether all rows are copied; row_sums, finish;
-///           tile(source, grouped, rows, tiles)
+/// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(grouped, rows): tiles that unpack in
+///           registers, for few rows; panel_rows(rows_left): tiles that read an unpacked panel, most of
+///           main_rows; panel_tiles(grouped), block_inputs, block_rows; unpacks_in_tiles: whether the first
+///           tile of a panel unpacks it, of unpacking_rows(rows_left), otherwise unpack does; copies(job):
+///           whether all rows are copied; row_sums, finish; tile(source, grouped, rows, tiles)
 template <class Kit> struct int4_gemm_driver {
     using job_t = int4_gemm_job;
 
@@ -64,8 +64,8 @@ template <class Kit> struct int4_gemm_driver {
         }
     }
 
-    /// First row that is read from its copy. Rows in whole units of tiles may be read where they are, unless the last
-    /// step of a row is cut short: tiles read whole steps, and whole tiles of rows.
+    /// First row that is read from its copy. Rows in whole units of tiles may be read where they are, unless
+    /// the last step of a row is cut short: tiles read whole steps, and whole tiles of rows.
     [[nodiscard]] static std::size_t first_copy(job_t const& job) noexcept {
         bool const all = job.codes == nullptr || job.weights.in_features % 64 != 0 || Kit::copies(job);
         return all ? 0 : job.n_rows - job.n_rows % job_t::row_unit;

@@ -13,8 +13,8 @@
 
 namespace commutant::kernels::detail {
 
-/// Zeroed memory on a 64-byte boundary; from 2 MiB on, on large pages where the system gives them, since a weight
-/// is streamed once per token and small pages would cost a translation every 64 lines.
+/// Zeroed memory on a 64-byte boundary; from 2 MiB on, on large pages where the system gives them, since a
+/// weight is streamed once per token and small pages would cost a translation every 64 lines.
 class aligned_memory {
 public:
     aligned_memory() = default;

@@ -137,8 +137,8 @@ struct int4_neon_common {
 /// smull and sadalp: products of 16 bits, added in pairs to sums of 32.
 struct int4_neon : int4_neon_common {
     COMMUTANT_INLINE static int32x4_t dot(int32x4_t sum, int8x16_t w, int8x16_t codes) noexcept {
-        // A column's four products are two neighbouring pairs: a pairwise addition to 16 bits, at most 2 * 15 * 128, and
-        // one to 32.
+        // A column's four products are two neighbouring pairs: a pairwise addition to 16 bits, at most 2 * 15
+        // * 128, and one to 32.
         int16x8_t const left = vmull_s8(vget_low_s8(w), vget_low_s8(codes));
         int16x8_t const right = vmull_s8(vget_high_s8(w), vget_high_s8(codes));
         return vpadalq_s16(sum, vpaddq_s16(left, right));
