@@ -52,6 +52,7 @@ struct filled_cache {
         int const zero = f.num_bits == 16 ? 0 : 1;
         float const steps = f.num_bits == 16 ? 1.0F : static_cast<float>(1 << (f.num_bits - 1));
         view = k::kv_cache_view(f, memory.elements(), {3 / steps, zero}, {2.5F / steps, -zero});
+        for (std::byte& b : memory.elements()) b = std::byte{0xFF};  // NaN, where floats are read
         append(view, keys, values);
         if (f.dynamic) {
             cm::fake_quantize_per_token_in_place(std::span(keys), f.row_size(), f.num_bits, f.symmetric);

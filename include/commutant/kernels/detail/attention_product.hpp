@@ -30,7 +30,7 @@ struct operand {
 /// Equation  out[row][lane] = (accumulate ? out[row][lane] : 0) + sum over terms of
 ///           coefficients[row][term] * number(term, lane)
 /// Shape     coefficients: [rows, terms], out: [rows, 16 lane_blocks], with the given strides in floats
-/// Note      one fused multiply-add for each term, in order: the same bits whatever the blocking. 2^32 terms or fewer
+/// Note      one fused multiply-add for each term, in order: the same bits whatever the blocking.
 struct product {
     float const* coefficients = nullptr;
     std::size_t coefficient_stride = 0;
