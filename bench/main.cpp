@@ -24,13 +24,14 @@ constexpr char const* help =
   --tiers=A,B         amx, avx512_vnni, avx_vnni, avx2; default: all that are here
   --threads=1,2       default: both
   --out=DIR           results.json, results.svg, results.md; default: the current directory
+  --add               keeps what results.json holds of contests that are not held now
   --summary           no measuring: the summary of DIR/results.json
   --page=FILE         also replaces the tables of a page and the picture beside it
   --bodies            Google Benchmark on every body of every kernel; takes its --benchmark_... options
 )";
 
 struct options {
-    bool quick = false, summary_only = false, bodies = false;
+    bool quick = false, add = false, summary_only = false, bodies = false;
     std::string filter, run, tiers, threads = "1,2", page;
     std::filesystem::path out = ".";
     std::filesystem::path to;
@@ -54,6 +55,8 @@ options parsed(int argc, char** argv) {
         };
         if (a == "--quick") {
             o.quick = true;
+        } else if (a == "--add") {
+            o.add = true;
         } else if (a == "--summary") {
             o.summary_only = true;
         } else if (a == "--bodies") {
@@ -90,6 +93,10 @@ session session_of(std::string const& tier_name, int n_threads, bool quick) {
 /// A process of its own for each tier and number of threads.
 report measured(options const& o) {
     report r{machine_here(), o.quick, {}};
+    if (o.add && std::filesystem::exists(o.out / "results.json")) {
+        r = read_json(o.out / "results.json");
+        r.quick = r.quick || o.quick;
+    }
     for (tier const& t : tiers_here()) {
         std::vector<std::string> const wanted = split(o.tiers);
         if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), t.name) == wanted.end()) continue;
@@ -102,14 +109,11 @@ report measured(options const& o) {
                                                "--to=" + part.string(), "--filter=" + o.filter};
             if (o.quick) arguments.push_back("--quick");
             int const status = run_again(arguments, environment_of(t, std::atoi(threads.c_str())));
-            if (status == 0) {
-                r.runs.push_back(read_json(part).runs.at(0));
-            } else {
-                run_results failed;
-                failed.tier = t.name, failed.n_threads = std::atoi(threads.c_str());
-                failed.failure = "the process ended with status " + std::to_string(status);
-                r.runs.push_back(failed);
-            }
+            run_results run;
+            run.tier = t.name, run.n_threads = std::atoi(threads.c_str());
+            if (std::filesystem::exists(part)) run = read_json(part).runs.at(0);
+            if (status != 0) run.failure = "the process ended with status " + std::to_string(status);
+            add_run(r, std::move(run));
             std::filesystem::remove(part);
         }
     }
@@ -121,7 +125,8 @@ int run(int argc, char** argv) {
     if (o.bodies) return run_bodies(argc, argv);
     if (!o.run.empty()) {
         session const s = session_of(o.run, std::atoi(o.threads.c_str()), o.quick);
-        write_json({{}, o.quick, {hold_all(s, o.filter)}}, o.to);
+        auto const save = [&](run_results const& so_far) { write_json({{}, o.quick, {so_far}}, o.to); };
+        save(hold_all(s, o.filter, save));
         return 0;
     }
     std::filesystem::create_directories(o.out);

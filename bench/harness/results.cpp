@@ -4,8 +4,10 @@
 
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <stdexcept>
@@ -72,7 +74,8 @@ void say(contest_result const& r) {
 
 }  // namespace
 
-run_results hold_all(session const& s, std::string const& filter) {
+run_results hold_all(session const& s, std::string const& filter,
+                     std::function<void(run_results const&)> const& save) {
     run_results r;
     r.tier = s.tier, r.is_reference = s.is_reference, r.n_threads = s.n_threads;
     r.neighbours = neighbours_here();
@@ -85,6 +88,7 @@ run_results hold_all(session const& s, std::string const& filter) {
         if (!std::regex_search(c.name, wanted)) continue;
         r.contests.push_back(hold_and_judge(c, s.how(), r.figures));
         say(r.contests.back());
+        save(r);
     }
     return r;
 }
@@ -106,6 +110,29 @@ std::vector<std::string> machine_here() {
     r.push_back(std::string("compiler ") + __VERSION__);
 #endif
     return r;
+}
+
+void add_run(report& to, run_results run) {
+    for (run_results& old : to.runs) {
+        if (old.tier != run.tier || old.n_threads != run.n_threads) continue;
+        auto const is_new = [&](std::string const& name) {
+            return std::any_of(run.contests.begin(), run.contests.end(),
+                               [&](contest_result const& c) { return c.name == name; });
+        };
+        // A figure's place begins with its contest's name.
+        auto const is_of_new = [&](measure const& m) {
+            return std::any_of(run.contests.begin(), run.contests.end(), [&](contest_result const& c) {
+                return m.where == c.name || m.where.starts_with(c.name + " ");
+            });
+        };
+        std::erase_if(old.contests, [&](contest_result const& c) { return is_new(c.name); });
+        std::erase_if(old.figures.all, is_of_new);
+        std::move(run.contests.begin(), run.contests.end(), std::back_inserter(old.contests));
+        std::move(run.figures.all.begin(), run.figures.all.end(), std::back_inserter(old.figures.all));
+        old.neighbours = run.neighbours, old.failure = run.failure;
+        return;
+    }
+    to.runs.push_back(std::move(run));
 }
 
 void write_json(report const& r, std::filesystem::path const& file) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,9 @@ struct run_results {
     std::string failure;  ///< of the process; empty: none
 };
 
-/// Holds all contests of a session whose names match, and says each as it ends.
-[[nodiscard]] run_results hold_all(session const& s, std::string const& filter);
+/// Holds all contests of a session whose names match, says each as it ends, and hands over what there is so far.
+[[nodiscard]] run_results hold_all(session const& s, std::string const& filter,
+                                   std::function<void(run_results const&)> const& save);
 
 /// The machine, for reports: processor, caches, memory.
 [[nodiscard]] std::vector<std::string> machine_here();
@@ -33,6 +35,8 @@ struct report {
     bool quick = false;
     std::vector<run_results> runs;
 };
+/// Puts a run among others: its contests take the place of those of the same name, tier and number of threads.
+void add_run(report& to, run_results run);
 void write_json(report const& r, std::filesystem::path const& file);
 [[nodiscard]] report read_json(std::filesystem::path const& file);
 
