@@ -266,6 +266,9 @@ TEST_CASE("int4_gemm: all bodies agree bit for bit, more inputs than a block, mo
     compare({33, 20, 4100, {.num_bits = 4}});
     compare({33, 20, 8192, {.group = 128}});
     compare({27, 17, 10240, {.group = 5120}});
+    // Rows read where they are, the last of them at the end of its memory.
+    compare({96, 20, 67, {}});
+    compare({96, 20, 64, {}});
     compare({485, 70, 24, {}});
     compare({997, 17, 64, {}});
     compare({997, 17, 64, {.group = 32}});
