@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <stdexcept>
+#include <utility>
 
 #include "harness/targets.hpp"
 
@@ -17,6 +18,16 @@ namespace {
 // Colours that the colour-blind tell apart (Okabe and Ito).
 constexpr char const* palette[] = {"#0072B2", "#56B4E9", "#E69F00", "#D55E00",
                                    "#009E73", "#CC79A7", "#8C8C8C", "#000000"};
+
+/// The same for a contestant in every panel.
+char const* colour_of(std::string const& name) {
+    constexpr std::pair<char const*, std::size_t> known[] = {
+        {"W4A4", 1},        {"commutant", 0}, {"fp32 oneDNN", 2}, {"bf16", 3},
+        {"int8 oneDNN", 4}, {"OpenBLAS", 5},  {"peak", 7}};
+    for (auto const& [part, i] : known)
+        if (name.find(part) != std::string::npos) return palette[i];
+    return palette[6];
+}
 
 constexpr double width = 1100, left = 70, right = 20, plot_height = 240, panel_height = 350;
 
@@ -102,7 +113,7 @@ void draw(drawing& on, bars const& b, double top) {
     }
     double legend = left;
     for (std::size_t n = 0; n < b.names.size(); ++n) {
-        on.bar(legend, top + 34, 10, 10, palette[n % std::size(palette)], b.names[n]);
+        on.bar(legend, top + 34, 10, 10, colour_of(b.names[n]), b.names[n]);
         on.text(legend + 14, top + 43, b.names[n], "start", 11);
         legend += 30 + 6.4 * static_cast<double>(b.names[n].size());
     }
@@ -115,8 +126,7 @@ void draw(drawing& on, bars const& b, double top) {
             double const v = b.heights[n][g], h = plot_height * v / highest;
             if (v <= 0) continue;
             double const x = start + bar * static_cast<double>(n);
-            on.bar(x, base - h, bar * 0.92, h, palette[n % std::size(palette)],
-                   b.names[n] + ": " + number(v));
+            on.bar(x, base - h, bar * 0.92, h, colour_of(b.names[n]), b.names[n] + ": " + number(v));
             if (bar > 16) on.text(x + bar * 0.46, base - h - 3, number(v), "middle", 9);
         }
     }
@@ -134,7 +144,8 @@ bars bars_of(run_results const& run, std::string const& row,
         b.groups.push_back(c.name.substr(row.size() + 1));
         for (timing const& t : c.timings)
             if (std::find(b.names.begin(), b.names.end(), t.name) == b.names.end() && height(c, t) > 0 &&
-                !t.name.starts_with("commutant x86-64") && !t.name.starts_with("commutant fixed"))
+                !t.name.starts_with("commutant x86-64") && !t.name.starts_with("commutant fixed") &&
+                !t.name.starts_with("S_n"))
                 b.names.push_back(t.name);
     }
     for (std::string const& name : b.names) {

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include <commutant/kernels/isa.hpp>
+
 #include "neighbours/neighbours.hpp"
 
 #if defined(COMMUTANT_BENCH_OPENBLAS)
@@ -55,6 +57,10 @@ prepared_gemm openblas_gemm(gemm_problem const& p) {
 }
 
 prepared_gemm eigen_gemm(gemm_problem const& p) {
+#if defined(__AVX512F__)
+    // It was compiled for more than tiers below may use.
+    if (kernels::max_isa() < kernels::isa::avx512bw) return {};
+#endif
     using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     auto const f = std::make_shared<factors>(p);
     prepared_gemm r;

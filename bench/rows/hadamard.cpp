@@ -12,11 +12,14 @@ namespace {
 /// The textbook loops over one row, as the compiler vectorises them.
 void plain_butterflies(float* x, std::size_t n) {
     for (std::size_t half = 1; half < n; half *= 2)
-        for (std::size_t start = 0; start < n; start += 2 * half)
-            for (std::size_t i = start; i < start + half; ++i) {
-                float const a = x[i], b = x[i + half];
-                x[i] = a + b, x[i + half] = a - b;
+        for (std::size_t start = 0; start < n; start += 2 * half) {
+            float* __restrict const first = x + start;
+            float* __restrict const second = first + half;
+            for (std::size_t i = 0; i < half; ++i) {
+                float const a = first[i], b = second[i];
+                first[i] = a + b, second[i] = a - b;
             }
+        }
     float const scale = 1.0F / std::sqrt(static_cast<float>(n));
     for (std::size_t i = 0; i < n; ++i) x[i] *= scale;
 }

@@ -13,6 +13,7 @@ contest from_dram(session const& s, gemm_shape shape) {
     auto const prepare = [s, shape] {
         gemm_entries entries;
         entries.other_floating_point = false;
+        entries.peaks = {};
         entries.rotated_bytes = sizes_of_memory().beyond_caches;
         entries.read = true;
         return gemm_contestants(s, shape, entries);
