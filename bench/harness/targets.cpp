@@ -140,9 +140,16 @@ verdict judge(target const& t, run_results const& r) {
 
 std::vector<verdict> judged(report const& r) {
     std::vector<verdict> all;
-    for (target const& t : targets())
+    for (target const& t : targets()) {
+        std::size_t const before = all.size();
         for (run_results const& run : r.runs)
             if (is_about(t, run)) all.push_back(judge(t, run));
+        if (all.size() != before) continue;
+        // No run was about it: it is named all the same.
+        verdict v;
+        v.what = &t, v.tier = "-";
+        all.push_back(v);
+    }
     return all;
 }
 
