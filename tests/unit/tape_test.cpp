@@ -74,6 +74,11 @@ TEST_CASE("tape: words on every element have the gradients of central difference
           }) < gradient_tolerance);
     CHECK(gradient_deviation(two, [](auto const& p) { return silu(scaled(p[0], 6.0)); }) <
           gradient_tolerance);
+    CHECK(gradient_deviation(two, [](auto const& p) { return exponential(p[0]); }) < gradient_tolerance);
+    CHECK(gradient_deviation(two, [](auto const& p) { return sine(scaled(p[0], 3.0)); }) <
+          gradient_tolerance);
+    CHECK(gradient_deviation(two, [](auto const& p) { return cosine(scaled(p[0], 3.0)); }) <
+          gradient_tolerance);
     auto const positive = values_of({{3, 4}}, 2);
     CHECK(gradient_deviation(positive, [](auto const& p) { return reciprocal(p[0]); }) < gradient_tolerance);
     CHECK(gradient_deviation(positive, [](auto const& p) { return rsqrt(p[0]); }) < gradient_tolerance);
@@ -229,6 +234,46 @@ TEST_CASE("tape: losses have the gradients of central differences", "[optimize]"
     backward(mean_square(x) + scaled(sum(x), 10.0));
     CHECK(x.gradient()(0, 1) == Approx(10 - 2 * 2.0 / 3));
     CHECK(mean_square(x).value()(0, 0) == Approx(7));
+}
+
+TEST_CASE("lp_norm: hand numbers, and the gradient of central differences for every p", "[optimize]") {
+    CHECK(lp_norm(parameter_of({3, -4}), 2).value()(0, 0) == Approx(std::sqrt(12.5)));
+    CHECK(lp_norm(parameter_of({1, -2, 0}), 4).value()(0, 0) == Approx(std::pow(17.0 / 3, 0.25)));
+    CHECK(lp_norm(parameter_of({1, -2, 0}), 1).value()(0, 0) == Approx(1));
+    // Powers of numbers like these would overflow and vanish.
+    CHECK(lp_norm(parameter_of({1e200, -1e200}), 8).value()(0, 0) == Approx(1e200));
+    CHECK(lp_norm(parameter_of({1e-200, 1e-200}), 8).value()(0, 0) == Approx(1e-200));
+
+    training const zeros = parameter_of({0, 0});
+    backward(lp_norm(zeros, 4));
+    CHECK(zeros.gradient().values.isZero(0));
+
+    for (int const p : {1, 2, 3, 4, 8}) {
+        running const start = values_of({{3, 5}})[0];
+        training const x = training::parameter(start);
+        backward(lp_norm(x, p), 0.5);
+        double const step = 1e-6;
+        for (std::size_t k = 0; k < start.size(); ++k) {
+            running above = start, below = start;
+            above.data()[k] += step, below.data()[k] -= step;
+            double const difference =
+                (lp_norm(training(above), p)(0, 0) - lp_norm(training(below), p)(0, 0)) / (2 * step);
+            CAPTURE(p, k);
+            CHECK(x.gradient().data()[k] == Approx(0.5 * difference).epsilon(1e-6).margin(1e-9));
+        }
+    }
+    CHECK_THROWS_WITH(lp_norm(parameter_of({1}), 0), Catch::Contains("p is 0"));
+}
+
+TEST_CASE("inner_product: sends its weights on as the gradient", "[optimize]") {
+    training const x = parameter_of({3, -4});
+    running weights(1, 2);
+    weights(0, 0) = 2, weights(0, 1) = 5;
+    training const y = inner_product(scaled(x, 10.0), weights);
+    CHECK(y(0, 0) == -140);
+    backward(y, 0.5);
+    CHECK(x.gradient()(0, 0) == 10);
+    CHECK(x.gradient()(0, 1) == 25);
 }
 
 TEST_CASE("tape: losses refuse targets that do not fit", "[optimize]") {

@@ -31,6 +31,53 @@ template <class T> [[nodiscard]] tape_matrix<T> mean_square(tape_matrix<T> const
                     });
 }
 
+/// Sum of the products of a's elements with constants: [1, 1].  a: g weights
+///
+/// How gradients that were collected elsewhere go on: backward() of this sends `weights` to a.
+template <class T>
+[[nodiscard]] tape_matrix<T> inner_product(tape_matrix<T> const& a, eigen_matrix<T> weights) {
+    detail::require(weights.rows() == a.rows() && weights.cols() == a.cols(),
+                    "inner_product: one weight for each element");
+    eigen_matrix<T> total(1, 1);
+    total(0, 0) = a.value().values.cwiseProduct(weights.values).sum();
+    return recorded(tape_matrix<T>(std::move(total)), {&a},
+                    [w = std::move(weights)](auto& g, tape_inputs<T> const& in) mutable {
+                        w.values *= g(0, 0);
+                        in[0]->add(std::move(w.values));
+                    });
+}
+
+/// Size of a's elements, large ones counting most: [1, 1].
+///
+/// Equation  y = (mean |a|^p)^(1/p);  a: g |a|^(p-1) sign(a) y^(1-p) / size
+/// Errors    std::invalid_argument if p is below 1 or a has no element
+template <class T> [[nodiscard]] tape_matrix<T> lp_norm(tape_matrix<T> const& a, int p) {
+    if (p < 1 || a.size() == 0)
+        throw std::invalid_argument("lp_norm: p is " + std::to_string(p) + " and the matrix has " +
+                                    std::to_string(a.size()) + " elements, expected at least 1 of both");
+    auto const power = [](auto const& x, int n) {  // n >= 0
+        typename eigen_matrix<T>::storage y = eigen_matrix<T>::storage::Ones(x.rows(), x.cols());
+        for (int i = 0; i < n; ++i) y = y.cwiseProduct(x);
+        return y;
+    };
+    // In units of the largest element, whose powers neither overflow nor vanish.
+    T const largest = a.value().values.cwiseAbs().maxCoeff(), unit = largest > T(0) ? largest : T(1);
+    auto const count = static_cast<T>(a.size());
+    T const share = power((a.value().values / unit).cwiseAbs().eval(), p).sum() / count;
+    T const root = static_cast<T>(std::pow(static_cast<double>(share), 1.0 / p));
+    eigen_matrix<T> norm(1, 1);
+    norm(0, 0) = unit * root;
+    return recorded(
+        tape_matrix<T>(std::move(norm)), {&a},
+        [x = saved_values<T>(a), power, p, unit, root, count](auto& g, tape_inputs<T> const& in) {
+            if (root == T(0)) return;
+            T const factor = g(0, 0) / count;
+            auto const in_units = ((*x).array() / (unit * root)).eval();
+            in[0]->add(
+                (power(in_units.abs().matrix().eval(), p - 1).array() * in_units.sign() * factor).matrix());
+        });
+}
+
 /// A target that no loss is paid for.
 inline constexpr int ignored_target = -1;
 

@@ -120,6 +120,16 @@ template <class T> [[nodiscard]] eigen_matrix<T> silu(eigen_matrix<T> const& a) 
     return a.values.array() / (T(1) + (-a.values.array()).exp());
 }
 
+template <class T> [[nodiscard]] eigen_matrix<T> exponential(eigen_matrix<T> const& a) {
+    return a.values.array().exp();
+}
+template <class T> [[nodiscard]] eigen_matrix<T> sine(eigen_matrix<T> const& a) {
+    return a.values.array().sin();
+}
+template <class T> [[nodiscard]] eigen_matrix<T> cosine(eigen_matrix<T> const& a) {
+    return a.values.array().cos();
+}
+
 template <class T> [[nodiscard]] eigen_matrix<T> mean_square_rows(eigen_matrix<T> const& a) {
     return a.values.rowwise().squaredNorm() / static_cast<T>(a.cols());
 }
