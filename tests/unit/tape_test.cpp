@@ -74,10 +74,10 @@ TEST_CASE("tape: words on every element have the gradients of central difference
           }) < gradient_tolerance);
     CHECK(gradient_deviation(two, [](auto const& p) { return silu(scaled(p[0], 6.0)); }) <
           gradient_tolerance);
-    CHECK(gradient_deviation(two, [](auto const& p) { return exponential(p[0]); }) < gradient_tolerance);
-    CHECK(gradient_deviation(two, [](auto const& p) { return sine(scaled(p[0], 3.0)); }) <
+    CHECK(gradient_deviation(two, [](auto const& p) { return elementwise_exp(p[0]); }) < gradient_tolerance);
+    CHECK(gradient_deviation(two, [](auto const& p) { return elementwise_sin(scaled(p[0], 3.0)); }) <
           gradient_tolerance);
-    CHECK(gradient_deviation(two, [](auto const& p) { return cosine(scaled(p[0], 3.0)); }) <
+    CHECK(gradient_deviation(two, [](auto const& p) { return elementwise_cos(scaled(p[0], 3.0)); }) <
           gradient_tolerance);
     auto const positive = values_of({{3, 4}}, 2);
     CHECK(gradient_deviation(positive, [](auto const& p) { return reciprocal(p[0]); }) < gradient_tolerance);

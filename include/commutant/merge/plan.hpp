@@ -111,18 +111,33 @@ template <class Plan, class M>
     return rows;
 }
 
+/// Parts of a decoder into which a plan is folded one by one: its blocks, then the embedding, then the head.
+template <class M, class L, class D> [[nodiscard]] constexpr std::size_t n_pieces(decoder<M, L, D> const& m) {
+    return m.layers.size() + 2;
+}
+
+/// Every transform of a plan into one part of a decoder. A tied head must have been untied (untie_head).
+///
+/// piece     below n_pieces(m)
+template <class Plan, class M, class L, class D>
+constexpr void fold_piece(plan_transforms<Plan, M> const& t, std::size_t piece, decoder<M, L, D>& m) {
+    if (piece < m.layers.size()) {
+        fold_layer(t, t.layers[piece], m.config, m.layers[piece]);
+    } else if (piece == m.layers.size()) {
+        m.embedding = merged_embedding_rows(t, m.embedding);
+    } else if constexpr (folds_gains<Plan>) {
+        m.lm_head.weight = merged_head_rows(t, m.final_norm, std::move(m.lm_head.weight));
+        m.final_norm = M{};
+    }
+}
+
 /// Every transform of a plan into a decoder; what stays online is noted in m.online.
 ///
 /// Note      no law is asked for here: proofs run this very function to find out. Programs call merge_in_place, which does.
 template <class Plan, class M, class L, class D>
 constexpr void fold_plan(plan_transforms<Plan, M> const& t, decoder<M, L, D>& m) {
-    for (std::size_t i = 0; i < m.layers.size(); ++i) fold_layer(t, t.layers[i], m.config, m.layers[i]);
-    if constexpr (folds_gains<Plan>) {
-        untie_head(m);
-        m.lm_head.weight = merged_head_rows(t, m.final_norm, std::move(m.lm_head.weight));
-        m.final_norm = M{};
-    }
-    m.embedding = merged_embedding_rows(t, m.embedding);
+    if constexpr (folds_gains<Plan>) untie_head(m);
+    for (std::size_t piece = 0; piece < n_pieces(m); ++piece) fold_piece(t, piece, m);
     if constexpr (Plan::template has<sites::down_input>) m.online.down_input = t.down_input;
     if constexpr (Plan::template has<sites::token_scale>) m.online.token_scale = true;
 }

@@ -128,24 +128,24 @@ template <class T> [[nodiscard]] tape_matrix<T> rsqrt(tape_matrix<T> const& a) {
 }
 
 /// y = e^a.  a: g y
-template <class T> [[nodiscard]] tape_matrix<T> exponential(tape_matrix<T> const& a) {
-    tape_matrix<T> const y(exponential(a.value()));
+template <class T> [[nodiscard]] tape_matrix<T> elementwise_exp(tape_matrix<T> const& a) {
+    tape_matrix<T> const y(elementwise_exp(a.value()));
     return recorded(y, {&a}, [y = saved_values<T>(y)](auto& g, tape_inputs<T> const& in) {
         in[0]->add(g.cwiseProduct(*y));
     });
 }
 
 /// a: g cos(a)
-template <class T> [[nodiscard]] tape_matrix<T> sine(tape_matrix<T> const& a) {
-    return recorded(tape_matrix<T>(sine(a.value())), {&a},
+template <class T> [[nodiscard]] tape_matrix<T> elementwise_sin(tape_matrix<T> const& a) {
+    return recorded(tape_matrix<T>(elementwise_sin(a.value())), {&a},
                     [x = saved_values<T>(a)](auto& g, tape_inputs<T> const& in) {
                         in[0]->add((g.array() * (*x).array().cos()).matrix());
                     });
 }
 
 /// a: -g sin(a)
-template <class T> [[nodiscard]] tape_matrix<T> cosine(tape_matrix<T> const& a) {
-    return recorded(tape_matrix<T>(cosine(a.value())), {&a},
+template <class T> [[nodiscard]] tape_matrix<T> elementwise_cos(tape_matrix<T> const& a) {
+    return recorded(tape_matrix<T>(elementwise_cos(a.value())), {&a},
                     [x = saved_values<T>(a)](auto& g, tape_inputs<T> const& in) {
                         in[0]->add((-g.array() * (*x).array().sin()).matrix());
                     });

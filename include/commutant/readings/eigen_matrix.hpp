@@ -120,13 +120,13 @@ template <class T> [[nodiscard]] eigen_matrix<T> silu(eigen_matrix<T> const& a) 
     return a.values.array() / (T(1) + (-a.values.array()).exp());
 }
 
-template <class T> [[nodiscard]] eigen_matrix<T> exponential(eigen_matrix<T> const& a) {
+template <class T> [[nodiscard]] eigen_matrix<T> elementwise_exp(eigen_matrix<T> const& a) {
     return a.values.array().exp();
 }
-template <class T> [[nodiscard]] eigen_matrix<T> sine(eigen_matrix<T> const& a) {
+template <class T> [[nodiscard]] eigen_matrix<T> elementwise_sin(eigen_matrix<T> const& a) {
     return a.values.array().sin();
 }
-template <class T> [[nodiscard]] eigen_matrix<T> cosine(eigen_matrix<T> const& a) {
+template <class T> [[nodiscard]] eigen_matrix<T> elementwise_cos(eigen_matrix<T> const& a) {
     return a.values.array().cos();
 }
 

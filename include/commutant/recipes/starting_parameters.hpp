@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include <commutant/optimize/transform_parameters.hpp>
+#include <commutant/recipes/hadamard.hpp>
+
+namespace commutant {
+
+/// Where rotations start.
+enum class rotation_start { identity, hadamard };
+
+/// What is trained, in which form, from where.
+struct transform_forms {
+    transform_set chosen{};
+    orthogonal_form rotations = orthogonal_form::cayley;
+    value_form values = value_form::dense;
+    rotation_start residual_stream_start = rotation_start::hadamard;
+    rotation_start value_output_start = rotation_start::hadamard;
+    std::size_t down_block = 0;  ///< width of T_d's blocks; 0: the largest power of two that divides ffn_dim
+};
+
+/// Parameters to start from: randomised Hadamard matrices or the identity for rotations, the identity for scales; transforms
+/// that are not chosen are the identity. T_k is left out where queries and keys are normed.
+///
+/// Errors    std::domain_error if down_block does not fit
+template <class M>
+[[nodiscard]] transform_parameters<M> starting_parameters(model_config const& c, transform_forms const& forms,
+                                                          random_source& random) {
+    transform_parameters<M> p;
+    p.chosen = forms.chosen;
+    if (c.qk_norm) p.chosen.query_key = false;
+    auto const rotation = [&](std::size_t dim, bool chosen, rotation_start from) {
+        orthogonal_parameters<M> q{forms.rotations, identity_matrix<M>(dim), {}};
+        if (!chosen) return q;
+        if (from == rotation_start::hadamard) {
+            auto const cover = detail::cover_with_hadamard(dim, "");
+            q.start = randomised_hadamard<M>(cover.order, cover.n_blocks, random).q;
+        }
+        q.train_from_start();
+        return q;
+    };
+    p.residual_stream = rotation(c.model_dim, p.chosen.residual_stream, forms.residual_stream_start);
+    auto const of_value = [&] {
+        value_parameters<M> v;
+        v.left = rotation(c.head_dim, p.chosen.value_output, forms.value_output_start);
+        if (!p.chosen.value_output || forms.values == value_form::orthogonal) return v;
+        v.form = forms.values;
+        if (forms.values == value_form::dense) {
+            v.matrix = v.left.start;
+            v.left = {};
+        } else {
+            v.right = rotation(c.head_dim, true, rotation_start::identity);
+            v.log_stretch = M(1, c.head_dim);
+        }
+        return v;
+    };
+    for (std::size_t i = 0; i < c.n_layers; ++i) {
+        layer_parameters<M> l;
+        for (std::size_t g = 0; g < c.n_kv_heads; ++g) {
+            key_parameters<M> k{M(1, c.rotary_dim / 2), M(1, c.rotary_dim / 2), {}};
+            if (c.rotary_dim < c.head_dim) k.rest = identity_matrix<M>(c.head_dim - c.rotary_dim);
+            l.query_key.push_back(std::move(k));
+            l.value_output.push_back(of_value());
+        }
+        l.log_up = M(1, c.ffn_dim);
+        p.layers.push_back(std::move(l));
+    }
+    p.down_input = block_hadamard_map(c.ffn_dim, p.chosen.down_input ? forms.down_block : 1);
+    return p;
+}
+
+}  // namespace commutant
