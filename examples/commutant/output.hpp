@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -81,6 +82,8 @@ public:
     ~progress_bar();
 
     void operator()(std::size_t done, std::size_t total);
+    /// Another label from the next call on.
+    void relabel(std::string label) { label_ = std::move(label); }
 
 private:
     std::string label_;

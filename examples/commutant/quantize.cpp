@@ -12,6 +12,9 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -25,6 +28,7 @@
 #include "output.hpp"
 #include "plans.hpp"
 #include "runs.hpp"
+#include "training.hpp"
 
 namespace program {
 namespace {
@@ -49,8 +53,10 @@ struct quantize_options {
     std::size_t seed = 1;
     double max_condition = cm::condition_limits{}.refuse;
     window_options windows{};
+    training_options training{};
     json_output output{};
 
+    [[nodiscard]] bool trains() const { return is_trained_recipe(recipe); }
     [[nodiscard]] cm::quantization_settings settings() const {
         cm::quantization_settings s = cm::with_bits({}, cm::parse_bit_widths(bits));
         s.covers = cm::parse_coverage(coverage);
@@ -81,7 +87,8 @@ struct job {
     quantize_options const& options;
     cm::quantization_settings settings;
     cm::io::checkpoint const& source;
-    cm::token_sequences calibration;
+    cm::token_sequences calibration;    ///< for ranges
+    cm::token_sequences training_text;  ///< for recipes that train; the calibration windows are its first
     cm::token_sequences evaluation;
     std::vector<fs::path> copied_files;  ///< into both folders
     std::optional<cm::io::atomic_directory> out;
@@ -90,6 +97,8 @@ struct job {
 /// NLL per token after each step.
 struct steps {
     double original = 0, merged = 0, rtn = 0, quantized = 0;
+    std::vector<std::pair<std::string, double>> stages{};  ///< of training, but for the last
+    json training{};
     std::optional<double> stored{};  ///< of what the merged folder holds
     double condition = 1;
     cm::io::storage_report storage{};
@@ -115,20 +124,43 @@ void copy_files(job const& j, fs::path const& folder) {
     }
 }
 
+/// A model after one of the earlier stages of training, quantised.
+double stage_nll(trained_model const& stage, cm::decoder<float64> model, cm::condition_limits const& limits,
+                 job const& j) {
+    stage.plan.merge_offline(model, limits);
+    stage.plan.merge_online(model, limits);
+    return nll(("after the stage " + stage.stage).c_str(),
+               cm::quantize_decoder_on(cm::converted<float32>(model), stage.grids, j.settings), j);
+}
+
 /// Merges and quantises by a recipe; writes both folders if asked to.
 steps run_recipe(job& j) {
     quantize_options const& options = j.options;
     steps r;
     cm::decoder<float64> model = cm::load_decoder<float64>(j.source);
     cm::change_pairing_in_place(model, cm::pairing::half_split);
-    prepared_plan const plan = prepare_plan(options.recipe, model.config, options.seed);
     cm::decoder<float32> original = cm::converted<float32>(model);
     r.original = nll("float", original, j);
-    auto result = labelled_quantized("calibrating rtn", std::move(original), j.calibration, j.settings);
+    auto result = labelled_quantized("calibrating rtn", original, j.calibration, j.settings);
     r.rtn = nll("rtn", result, j);
 
-    // What merges is merged first: that much is a plain checkpoint. What stays online comes on top of it.
     cm::condition_limits const limits{cm::condition_limits{}.warn, options.max_condition};
+    prepared_plan plan;
+    std::optional<cm::decoder_grids> grids;
+    if (options.trains()) {
+        auto found = trained(options.recipe, options.training, original, std::move(j.training_text),
+                             options.max_calibration_windows, j.settings, options.seed);
+        for (std::size_t i = 0; i + 1 < found.stages.size(); ++i)
+            r.stages.emplace_back(found.stages[i].stage, stage_nll(found.stages[i], model, limits, j));
+        plan = std::move(found.stages.back().plan);
+        grids = std::move(found.stages.back().grids);
+        r.training = std::move(found.numbers);
+    } else {
+        plan = prepare_plan(options.recipe, model.config, options.seed);
+    }
+    original = {};
+
+    // What merges is merged first: that much is a plain checkpoint. What stays online comes on top of it.
     auto const report = plan.merge_offline(model, limits);
     r.condition = report.condition;
     r.remarks = plan.notes;
@@ -150,7 +182,8 @@ steps run_recipe(job& j) {
         auto merged = cm::converted<float32>(model);
         model = {};
         r.merged = nll("merged", merged, j);
-        result = labelled_quantized("calibrating", std::move(merged), j.calibration, j.settings);
+        result = grids ? cm::quantize_decoder_on(std::move(merged), std::move(*grids), j.settings)
+                       : labelled_quantized("calibrating", std::move(merged), j.calibration, j.settings);
         r.quantized = nll("quantized", result, j);
     }
     if (j.out) {
@@ -160,6 +193,17 @@ steps run_recipe(job& j) {
         copy_files(j, folder);
     }
     return r;
+}
+
+/// Training must not have seen what it is judged by.
+void require_texts_apart(cm::token_sequences const& training, cm::token_sequences const& evaluation) {
+    std::set<std::vector<int>> const seen(training.begin(), training.end());
+    auto const n = std::count_if(evaluation.begin(), evaluation.end(),
+                                 [&](auto const& window) { return seen.count(window) != 0; });
+    if (n != 0)
+        throw usage_error("quantize: " + std::to_string(n) + " of the " + std::to_string(evaluation.size()) +
+                          " windows of --eval are in --calib too, expected texts apart: the recipe trains on "
+                          "the latter");
 }
 
 std::size_t peak_rss_bytes() {
@@ -183,14 +227,27 @@ int run_quantize(quantize_options options) {
     if (options.calibration.empty() && wants_calibration && !options.dynamic)
         throw usage_error(
             "quantize: give --calib FILE, the text that static ranges are set on, or --dynamic");
+    if (options.trains() && options.calibration.empty())
+        throw usage_error("quantize: give --calib FILE, the text that --recipe " + options.recipe +
+                          " trains on");
+    if (auto const given = options.training.given(); !options.trains() && !given.empty())
+        throw usage_error("quantize: " + given.front() + " was given with --recipe " + options.recipe +
+                          ", which does not train");
     options.output.require_writable();
     fs::path const path = model_path(options.model);
     auto const source = cm::io::checkpoint::open(path);
     window_reader reader(source.config(), source.directory(), options.windows);
-    job j{options, settings, source, {}, {}, cm::side_files(source), std::nullopt};
-    if (!options.calibration.empty())
-        j.calibration = reader.read(options.calibration, options.max_calibration_windows, true);
+    job j{options, settings, source, {}, {}, {}, cm::side_files(source), std::nullopt};
+    if (!options.calibration.empty()) {
+        auto windows =
+            reader.read(options.calibration,
+                        options.trains() ? options.training.windows : options.max_calibration_windows, true);
+        if (options.trains()) j.training_text = windows;
+        windows.resize(std::min(windows.size(), options.max_calibration_windows));
+        j.calibration = std::move(windows);
+    }
     j.evaluation = reader.read(options.evaluation, options.max_windows, false);
+    if (options.trains()) require_texts_apart(j.training_text, j.evaluation);
     if (!options.out.empty()) {
         j.out.emplace(options.out);
         auto const tokenizer = reader.tokenizer_path();
@@ -227,6 +284,11 @@ int run_quantize(quantize_options options) {
         {"won_back", won_back},
         {"condition", r.condition},
         {"remarks", r.remarks}};
+    for (auto const& [stage, x] : r.stages) {
+        numbers["nll"][stage] = x;
+        numbers["perplexity"][stage] = std::exp(x);
+    }
+    if (!r.training.is_null()) numbers["training"] = r.training;
     if (r.stored) {
         numbers["nll"]["stored"] = *r.stored;
         numbers["storage"] = {{"values", r.storage.values}, {"subnormal", r.storage.subnormal}};
@@ -252,8 +314,13 @@ int run_quantize(quantize_options options) {
         add("merged by " + options.recipe, r.merged, "");
         if (r.stored) add("merged, as stored", *r.stored, "");
         add("rtn " + options.bits, r.rtn, "0 %");
+        auto const share = [&](double x) {
+            return formatted("%.1f %%", 100 * (r.rtn - x) / (r.rtn - r.original));
+        };
+        for (auto const& [stage, x] : r.stages)
+            add(options.recipe + " " + options.bits + ", " + stage, x, share(x));
         if (options.recipe != "rtn")
-            add(options.recipe + " " + options.bits, r.quantized, formatted("%.1f %%", 100 * won_back));
+            add(options.recipe + " " + options.bits, r.quantized, share(r.quantized));
         rows.print();
         std::cout << formatted("%.1f", seconds) << " s, peak memory "
                   << formatted("%.0f", static_cast<double>(peak_rss_bytes()) / 1e6) << " MB";
@@ -270,6 +337,8 @@ int run_quantize(quantize_options options) {
 
 void add_quantize(CLI::App& app, chosen_command& chosen) {
     auto const options = std::make_shared<quantize_options>();
+    auto names = recipe_names();
+    names.insert(names.end(), trained_recipe_names().begin(), trained_recipe_names().end());
     CLI::App* const command = app.add_subcommand(
         "quantize", "transform, merge, quantise; a table of what each step cost; both models");
     command->footer(
@@ -280,11 +349,14 @@ void add_quantize(CLI::App& app, chosen_command& chosen) {
         "  commutant quantize MODEL --bits 4-8-4 --calib a.txt --eval b.txt --out DIR");
     command->add_option("MODEL", options->model, "Hugging Face folder or llama2.c .bin");
     command
-        ->add_option("--recipe", options->recipe,
-                     "rtn: nothing is transformed. hadamard: randomised Hadamard matrices. random: random "
-                     "transforms at\n"
-                     "all six sites, to see that only quantisation costs anything")
-        ->check(CLI::IsMember(recipe_names()))
+        ->add_option(
+            "--recipe", options->recipe,
+            "rtn: nothing is transformed. hadamard: randomised Hadamard matrices. random: random "
+            "transforms at\n"
+            "all six sites, to see that only quantisation costs anything. Trained: fptquant: all six "
+            "transforms\n"
+            "and all grids. spinquant: rotations and grids. grids: grids alone")
+        ->check(CLI::IsMember(names))
         ->capture_default_str();
     command
         ->add_option("--bits", options->bits,
@@ -329,6 +401,7 @@ void add_quantize(CLI::App& app, chosen_command& chosen) {
         ->add_option("--max-condition", options->max_condition,
                      "refuse transforms with a larger condition number")
         ->capture_default_str();
+    options->training.add_to(*command);
     options->windows.add_to(*command);
     options->output.add_to(*command);
     command->callback([options, &chosen] { chosen = [options] { return run_quantize(*options); }; });

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -16,9 +15,6 @@
 #include <commutant/optimize/tape_matrix.hpp>
 
 namespace commutant {
-
-/// One number for each group of parameters.
-using group_values = std::array<double, n_parameter_groups>;
 
 /// AdamW on named parameters of a tape, with a learning rate for each group.
 template <class T> class grouped_adamw {
@@ -49,14 +45,18 @@ public:
     [[nodiscard]] std::vector<entry>& entries() noexcept { return entries_; }
     [[nodiscard]] std::vector<entry> const& entries() const noexcept { return entries_; }
 
-    /// One step along the gradients, which are cleared.
-    void step(group_values const& learning_rates) {
+    /// One step along the gradients, which are cleared. A parameter whose new values are refused keeps its old ones.
+    ///
+    /// accepts   (entry const&) -> bool
+    template <class F> void step(group_values const& learning_rates, F accepts) {
         for (entry& e : entries_) {
             auto const& g = e.gradient();
+            auto const before = e.parameter.value();
             e.state.step(e.parameter.values_in_place().elements(),
                          std::span<T const>(g.data(), static_cast<std::size_t>(g.size())),
                          learning_rates[static_cast<std::size_t>(e.group)]);
             e.parameter.clear_gradient();
+            if (!accepts(std::as_const(e))) e.parameter.values_in_place() = before;
         }
     }
 

@@ -25,4 +25,7 @@ inline constexpr std::size_t n_parameter_groups = 6;
     return names[static_cast<std::size_t>(g)];
 }
 
+/// One number for each group of parameters.
+using group_values = std::array<double, n_parameter_groups>;
+
 }  // namespace commutant

@@ -92,12 +92,17 @@ template <class T>
                     });
 }
 
-/// Each row on the min-max grid of its own values; the grid counts as constant.
+/// Each row on the min-max grid of its own values.
+template <class T>
+[[nodiscard]] eigen_matrix<T> fake_quantize_per_token(eigen_matrix<T> x, grid_format format) {
+    fake_quantize_per_token_in_place(x.elements(), x.cols(), format.num_bits, format.symmetric);
+    return x;
+}
+
+/// The same with straight-through gradients; the grids count as constant.
 template <class T>
 [[nodiscard]] tape_matrix<T> fake_quantize_per_token(tape_matrix<T> const& x, grid_format format) {
-    eigen_matrix<T> rounded = x.value();
-    fake_quantize_per_token_in_place(rounded.elements(), x.cols(), format.num_bits, format.symmetric);
-    return recorded(tape_matrix<T>(std::move(rounded)), {&x},
+    return recorded(tape_matrix<T>(fake_quantize_per_token(x.value(), format)), {&x},
                     [before = saved_values<T>(x), format](auto& g, tape_inputs<T> const& in) {
                         std::size_t const n = static_cast<std::size_t>(g.size());
                         std::span<T> const passed(g.data(), n);

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include <commutant/merge/condition.hpp>
 #include <commutant/merge/plan.hpp>
 #include <commutant/optimize/parameter_group.hpp>
 #include <commutant/transforms/block_hadamard.hpp>
@@ -148,6 +151,16 @@ template <class Parameters, class F> void visit_trained(Parameters& p, F f) {
         }
         if (p.chosen.up_down) visit(parameter_group::up_down, layer + "up_down", p.layers[i].log_up);
     }
+}
+
+/// Whether a trained matrix, by its name, keeps T_v's condition number within a limit.
+template <class T>
+[[nodiscard]] bool is_well_conditioned(std::string const& name, eigen_matrix<T> const& x, double limit) {
+    auto const is = [&](std::string_view end) { return name.size() > end.size() && name.ends_with(end); };
+    if (is(".matrix")) return condition_number(x) <= limit;
+    if (is(".log_stretch"))
+        return std::exp(static_cast<double>(x.values.maxCoeff() - x.values.minCoeff())) <= limit;
+    return true;
 }
 
 /// The same parameters in another reading.  f: (From const&) -> To, for every matrix, trained or not

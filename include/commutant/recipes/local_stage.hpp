@@ -25,8 +25,9 @@ struct local_options {
     std::size_t n_steps = 200;  ///< of each of the two turns, if they are taken one after the other
     int p = 4;
     double learning_rate = 1e-2;
-    bool sequential =
-        true;  ///< T_r first, since it touches everything; then T_k, T_v and T_u; otherwise all at once
+    double max_condition = 50;  ///< of T_v: a step beyond is not taken
+    /// T_r first, since it touches everything, then T_k, T_v and T_u; otherwise all at once.
+    bool sequential = true;
     std::size_t n_threads = 1;
 };
 
@@ -95,7 +96,9 @@ void minimise_weight_norms(decoder<eigen_matrix<T>> const& base, transform_param
             auto const norms = optimiser.gradient_norms();
             for (std::size_t g = 0; g < n_parameter_groups; ++g) report.gradient_norms[g] += norms[g];
         }
-        optimiser.step(rates);
+        optimiser.step(rates, [&](auto const& e) {
+            return is_well_conditioned(e.name, e.parameter.value(), options.max_condition);
+        });
         after_step();
     }
     auto const movements = optimiser.distances(start);

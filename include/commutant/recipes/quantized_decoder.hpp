@@ -15,21 +15,31 @@
 
 namespace commutant {
 
-/// Calls f(name, linear) for the seven linears of every block, which are what quantisation rounds; names are those of
+/// Calls f(name, linear) for the seven linears of block i, which are what quantisation rounds; names are those of
 /// checkpoints without their ending: "model.layers.0.self_attn.q_proj".
-template <class Decoder, class F> void visit_block_linears(Decoder& m, F f) {
-    for (std::size_t i = 0; i < m.layers.size(); ++i) {
-        auto& l = m.layers[i];
-        std::string const prefix = "model.layers." + std::to_string(i) + ".";
-        f(prefix + "self_attn.q_proj", l.q_proj);
-        f(prefix + "self_attn.k_proj", l.k_proj);
-        f(prefix + "self_attn.v_proj", l.v_proj);
-        f(prefix + "self_attn.o_proj", l.o_proj);
-        f(prefix + "mlp.gate_proj", l.gate_proj);
-        f(prefix + "mlp.up_proj", l.up_proj);
-        f(prefix + "mlp.down_proj", l.down_proj);
-    }
+template <class Decoder, class F> void visit_layer_linears(Decoder& m, std::size_t i, F f) {
+    auto& l = m.layers[i];
+    std::string const prefix = "model.layers." + std::to_string(i) + ".";
+    f(prefix + "self_attn.q_proj", l.q_proj);
+    f(prefix + "self_attn.k_proj", l.k_proj);
+    f(prefix + "self_attn.v_proj", l.v_proj);
+    f(prefix + "self_attn.o_proj", l.o_proj);
+    f(prefix + "mlp.gate_proj", l.gate_proj);
+    f(prefix + "mlp.up_proj", l.up_proj);
+    f(prefix + "mlp.down_proj", l.down_proj);
 }
+
+/// The same for every block.
+template <class Decoder, class F> void visit_block_linears(Decoder& m, F f) {
+    for (std::size_t i = 0; i < m.layers.size(); ++i) visit_layer_linears(m, i, f);
+}
+
+/// All grids of a quantised decoder.
+struct decoder_grids {
+    activation_grids activations{};  ///< static ones
+    /// Of each block linear's weight, slice by slice; empty at 16 bits.
+    std::map<std::string, std::vector<grid>> weights{};
+};
 
 /// A decoder in fake quantisation: its block weights lie on their grids, and its activations are rounded on the way.
 ///
@@ -45,35 +55,57 @@ template <class M> struct quantized_decoder {
     [[nodiscard]] quantizing_tap tap() const { return {settings, grids}; }
 };
 
-/// Quantises a decoder: activation ranges from the windows while everything is still floating point, then weights.
+/// Grids for a decoder: those of activations from the windows, which it runs in floating point, those of weights from the
+/// weights.
 ///
 /// Errors    those of calibrate; std::invalid_argument naming a weight that its settings do not fit
 template <class M>
-[[nodiscard]] quantized_decoder<M> quantize_decoder(decoder<M> m, token_sequences const& calibration_windows,
-                                                    quantization_settings const& settings,
-                                                    progress_callback const& progress = {}) {
+[[nodiscard]] decoder_grids set_grids(decoder<M> const& m, token_sequences const& calibration_windows,
+                                      quantization_settings const& settings,
+                                      progress_callback const& progress = {}) {
     validate(settings);
-    quantized_decoder<M> q;
-    q.settings = settings;
-    q.grids = calibrate(m, calibration_windows, settings, progress);
-    q.model = std::move(m);
-    if (settings.weights.num_bits == 16) return q;
-    visit_block_linears(q.model, [&](std::string const& name, linear<M>& l) {
+    decoder_grids found{calibrate(m, calibration_windows, settings, progress), {}};
+    if (settings.weights.num_bits == 16) return found;
+    visit_block_linears(m, [&](std::string const& name, linear<M> const& l) {
         using scalar = typename M::scalar;
-        M& w = l.weight;
-        std::span<scalar> const values(w.data(), w.size());
+        M const& w = l.weight;
         try {
-            auto grids =
-                set_weight_ranges(std::span<scalar const>(values), w.rows(), w.cols(), settings.weights);
-            fake_quantize_slices_in_place(
-                values, slice_size(settings.weights.scope, w.rows(), w.cols(), settings.weights.group_size),
-                std::span<grid const>(grids));
-            q.weight_grids.emplace(name, std::move(grids));
+            found.weights.emplace(name, set_weight_ranges(std::span<scalar const>(w.data(), w.size()),
+                                                          w.rows(), w.cols(), settings.weights));
         } catch (std::invalid_argument const& error) {
             throw std::invalid_argument(name + ".weight: " + error.what());
         }
     });
+    return found;
+}
+
+/// Quantises a decoder on given grids.
+///
+/// Shape     grids: one for each static activation, and one for each slice of every block weight
+template <class M>
+[[nodiscard]] quantized_decoder<M> quantize_decoder_on(decoder<M> m, decoder_grids grids,
+                                                       quantization_settings const& settings) {
+    quantized_decoder<M> q{std::move(m), settings, std::move(grids.activations), std::move(grids.weights)};
+    if (settings.weights.num_bits == 16) return q;
+    visit_block_linears(q.model, [&](std::string const& name, linear<M>& l) {
+        auto const& of_slices = q.weight_grids.at(name);
+        fake_quantize_slices_in_place(
+            std::span<typename M::scalar>(l.weight.data(), l.weight.size()),
+            slice_size(settings.weights.scope, l.weight.rows(), l.weight.cols(), settings.weights.group_size),
+            std::span<grid const>(of_slices));
+    });
     return q;
+}
+
+/// Quantises a decoder: activation ranges from the windows while everything is still floating point, then weights.
+///
+/// Errors    those of set_grids
+template <class M>
+[[nodiscard]] quantized_decoder<M> quantize_decoder(decoder<M> m, token_sequences const& calibration_windows,
+                                                    quantization_settings const& settings,
+                                                    progress_callback const& progress = {}) {
+    auto grids = set_grids(m, calibration_windows, settings, progress);
+    return quantize_decoder_on(std::move(m), std::move(grids), settings);
 }
 
 /// Negative log-likelihood of windows under a decoder whose activations pass through a tap.

@@ -1,0 +1,281 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "training.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include <commutant/recipes/trained_recipes.hpp>
+
+#include "command.hpp"
+
+namespace program {
+namespace {
+
+struct named_recipe {
+    std::string name;
+    cm::training_recipe (*recipe)();
+};
+
+std::vector<named_recipe> const& recipes() {
+    static std::vector<named_recipe> const list{
+        {"fptquant", cm::fptquant_recipe}, {"spinquant", cm::spinquant_recipe}, {"grids", cm::grids_recipe}};
+    return list;
+}
+
+/// Ctrl-C asks once to end training with the best so far; a second one ends the program as usual.
+std::atomic<bool> interrupted{false};
+
+extern "C" void ask_to_stop(int) {
+    interrupted.store(true);
+    std::signal(SIGINT, SIG_DFL);
+}
+
+class interruptible {
+public:
+    interruptible() : before_(std::signal(SIGINT, ask_to_stop)) { interrupted.store(false); }
+    interruptible(interruptible const&) = delete;
+    interruptible& operator=(interruptible const&) = delete;
+    ~interruptible() { std::signal(SIGINT, before_); }
+
+private:
+    void (*before_)(int);
+};
+
+/// Sites by name, separated by commas.
+cm::transform_set parsed_transforms(std::string const& text) {
+    cm::transform_set s;
+    std::pair<char const*, bool*> const names[] = {{cm::sites::residual_stream::name, &s.residual_stream},
+                                                   {cm::sites::query_key::name, &s.query_key},
+                                                   {cm::sites::value_output::name, &s.value_output},
+                                                   {cm::sites::up_down::name, &s.up_down},
+                                                   {cm::sites::down_input::name, &s.down_input},
+                                                   {cm::sites::token_scale::name, &s.token_scale}};
+    for (std::size_t begin = 0; begin <= text.size();) {
+        std::size_t const end = std::min(text.find(',', begin), text.size());
+        std::string const name = text.substr(begin, end - begin);
+        begin = end + 1;
+        if (name == "none" && text == name) return s;
+        auto const found =
+            std::find_if(std::begin(names), std::end(names), [&](auto const& n) { return n.first == name; });
+        if (found == std::end(names))
+            throw usage_error("--transforms: \"" + name +
+                              "\" is no site, expected a list such as residual_stream,value_output, or none");
+        *found->second = true;
+    }
+    return s;
+}
+
+cm::training_recipe recipe_of(std::string const& name, training_options const& o, std::size_t range_windows,
+                              std::size_t seed) {
+    cm::training_recipe r;
+    for (auto const& one : recipes())
+        if (one.name == name) r = one.recipe();
+    r.range_windows = range_windows;
+    if (o.was_given("--transforms")) {
+        r.forms.chosen = parsed_transforms(o.transforms);
+        r.token_scale = r.forms.chosen.token_scale ? cm::token_scale_choice::on : cm::token_scale_choice::off;
+    }
+    if (o.token_scale == "on") r.token_scale = cm::token_scale_choice::on;
+    if (o.token_scale == "off") r.token_scale = cm::token_scale_choice::off;
+    if (o.token_scale == "auto") r.token_scale = cm::token_scale_choice::measured;
+    if (o.value_transform == "dense") r.forms.values = cm::value_form::dense;
+    if (o.value_transform == "svd") r.forms.values = cm::value_form::svd;
+    if (o.value_transform == "orthogonal") r.forms.values = cm::value_form::orthogonal;
+    if (o.rotation == "qr") r.forms.rotations = cm::orthogonal_form::qr;
+    if (o.was_given("--local-steps")) r.local.n_steps = o.local_steps;
+    r.local.p = o.p_local;
+    r.local.sequential = o.local_order == "sequential";
+    auto& d = r.distillation;
+    if (o.was_given("--steps")) d.n_steps = o.steps;
+    if (o.was_given("--batch")) d.batch = o.batch;
+    d.rate_factor = o.learning_rate;
+    if (o.loss == "kl") d.loss = cm::distillation_loss::kullback_leibler;
+    if (o.loss == "top-kl") d.loss = cm::distillation_loss::top_kullback_leibler;
+    if (o.loss == "next-token") d.loss = cm::distillation_loss::next_token;
+    if (o.eps == "plain") d.eps = cm::eps_rule::plain;
+    d.patience = o.patience;
+    d.seed = seed;
+    d.n_threads = r.local.n_threads = o.threads;
+    return r;
+}
+
+prepared_plan behind_one_type(cm::transform_parameters<float32> const& trained, cm::eps_rule eps) {
+    // Composed in double precision from the numbers that were trained.
+    auto const p = std::make_shared<cm::transform_parameters<float64> const>(
+        cm::mapped<float64>(trained, [](float32 const& x) { return float64(x.values.cast<double>()); }));
+    prepared_plan plan;
+    plan.merge_offline = [p](cm::decoder<float64>& m, cm::condition_limits const& limits) {
+        return cm::merge_offline(*p, m, limits);
+    };
+    plan.merge_online = [p, eps](cm::decoder<float64>& m, cm::condition_limits const& limits) {
+        cm::merge_online(*p, eps, m, limits);
+        return cm::merge_report{};
+    };
+    return plan;
+}
+
+json by_group(cm::group_values const& values) {
+    json r = json::object();
+    for (std::size_t g = 0; g < 4; ++g)
+        r[std::string(to_string(static_cast<cm::parameter_group>(g)))] = values[g];
+    return r;
+}
+
+}  // namespace
+
+std::vector<std::string> const& trained_recipe_names() {
+    static std::vector<std::string> const names = [] {
+        std::vector<std::string> list;
+        for (auto const& one : recipes()) list.push_back(one.name);
+        return list;
+    }();
+    return names;
+}
+
+bool is_trained_recipe(std::string const& name) {
+    auto const& names = trained_recipe_names();
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void training_options::add_to(CLI::App& command) {
+    command_ = &command;
+    std::string const group = "Recipes that train";
+    auto const add = [&](char const* name, auto& value, char const* text) {
+        return command.add_option(name, value, text)->group(group);
+    };
+    auto const positive = CLI::Range(std::size_t{1}, std::size_t{1} << 24);
+    add("--local-steps", local_steps,
+        "steps of the data-free stage; default: 200 of fptquant, none of the others");
+    add("--p-local", p_local, "norm of the weights that it makes small")
+        ->check(CLI::Range(2, 8))
+        ->capture_default_str();
+    add("--local-order", local_order, "rotation of the residual stream first, then the rest; or all at once")
+        ->check(CLI::IsMember({"sequential", "joint"}))
+        ->capture_default_str();
+    add("--steps", steps, "steps of the end-to-end stage; default: 300; 0: none");
+    add("--batch", batch, "windows of a step; default: 16")->check(positive);
+    add("--learning-rate", learning_rate, "factor on all learning rates of the end-to-end stage")
+        ->check(CLI::Range(1e-6, 1e6))
+        ->capture_default_str();
+    add("--transforms", transforms,
+        "sites of the transforms to train, separated by commas, or none; default: the recipe's");
+    add("--token-scale", token_scale,
+        "S_n; auto: both are tried, and held-out text decides; default: auto of fptquant, else off")
+        ->check(CLI::IsMember({"on", "off", "auto"}));
+    add("--eps", eps, "what S_n adds to squares: eps S^2, which is exact, or eps, as other code does")
+        ->check(CLI::IsMember({"exact", "plain"}))
+        ->capture_default_str();
+    add("--value-transform", value_transform,
+        "form of T_v; default: dense of fptquant, orthogonal of spinquant")
+        ->check(CLI::IsMember({"dense", "svd", "orthogonal"}));
+    add("--rotation", rotation, "form of rotations")
+        ->check(CLI::IsMember({"cayley", "qr"}))
+        ->capture_default_str();
+    add("--loss", loss,
+        "divergence from the original: Jensen-Shannon, Kullback-Leibler, the same among the 100 likeliest\n"
+        "tokens; or next tokens of the text, which overfits")
+        ->check(CLI::IsMember({"js", "kl", "top-kl", "next-token"}))
+        ->capture_default_str();
+    add("--training-windows", windows,
+        "windows of --calib to train on, an eighth of them held out; default: all");
+    add("--patience", patience,
+        "looks at held-out text without improvement, one every 25 steps, before\n"
+        "training ends; 0: never")
+        ->capture_default_str();
+    add("--threads", threads, "threads of training; the result depends on their number in its last digits")
+        ->check(CLI::Range(std::size_t{1}, std::size_t{256}))
+        ->capture_default_str();
+    add("--checkpoint", checkpoint,
+        "file to keep the state of training in, and to go on from if it is there");
+}
+
+bool training_options::was_given(char const* name) const { return command_->count(name) != 0; }
+
+std::vector<std::string> training_options::given() const {
+    std::vector<std::string> names;
+    for (auto const* option : command_->get_options())
+        if (option->get_group() == "Recipes that train" && option->count() != 0)
+            names.push_back(option->get_name());
+    return names;
+}
+
+trained_models trained(std::string const& recipe, training_options const& options,
+                       cm::decoder<float32> const& model, cm::token_sequences calibration,
+                       std::size_t range_windows, cm::quantization_settings const& settings,
+                       std::size_t seed) {
+    auto const r = recipe_of(recipe, options, range_windows, seed);
+    auto const text = cm::split_calibration(std::move(calibration));
+    interruptible const guard;
+    std::optional<progress_bar> bar;
+    std::string of_bar;
+    auto const show = [&](std::string const& label, std::size_t done, std::size_t total) {
+        if (label != of_bar) bar.reset(), bar.emplace(label);
+        of_bar = label;
+        (*bar)(done, total);
+    };
+    json curve = json::array();
+    double last_held_out = 0, seconds = 0;
+    cm::training_watch watch;
+    watch.progress = show;
+    watch.distillation = [&](cm::distillation_progress const& p) {
+        std::string const left = p.seconds_left < 90 ? formatted("%.0f s", p.seconds_left)
+                                                     : formatted("%.0f min", p.seconds_left / 60);
+        of_bar.clear();
+        if (!bar) bar.emplace("training");
+        bar->relabel("training, held out " + formatted("%.4f", p.held_out) + ", " + left + " left");
+        (*bar)(p.step, p.n_steps);
+        seconds = p.seconds;
+        json point{{"step", p.step}, {"loss", p.loss}};
+        if (p.held_out != last_held_out) point["held_out"] = last_held_out = p.held_out;
+        curve.push_back(std::move(point));
+    };
+    watch.stop = [] { return interrupted.load(); };
+    watch.checkpoint = options.checkpoint;
+    cm::random_source random(seed);
+    auto outcome = cm::train(model, text, settings, r, random, watch);
+    bar.reset();
+
+    trained_models found;
+    for (auto const& stage : outcome.stages) {
+        found.stages.push_back({stage.name, behind_one_type(stage.parameters.transforms, r.distillation.eps),
+                                cm::grids_of(stage.parameters.grids, settings), stage.held_out});
+        found.stages.back().plan.notes = outcome.notes;
+    }
+    auto const& chosen = outcome.stages.back().parameters.transforms.chosen;
+    json sites = json::array();
+    auto const add_site = [&](bool at_work, char const* name) {
+        if (at_work) sites.push_back(name);
+    };
+    add_site(chosen.residual_stream, cm::sites::residual_stream::name);
+    add_site(chosen.query_key, cm::sites::query_key::name);
+    add_site(chosen.value_output, cm::sites::value_output::name);
+    add_site(chosen.up_down, cm::sites::up_down::name);
+    add_site(chosen.down_input, cm::sites::down_input::name);
+    add_site(chosen.token_scale, cm::sites::token_scale::name);
+    found.numbers = {{"transforms", sites},
+                     {"training_windows", text.training.windows().size()},
+                     {"held_out_windows", text.held_out.windows().size()},
+                     {"local",
+                      {{"steps", r.local.n_steps},
+                       {"p", r.local.p},
+                       {"norms_before", outcome.local.loss_before},
+                       {"norms_after", outcome.local.loss_after},
+                       {"gradient_norms", by_group(outcome.local.gradient_norms)},
+                       {"movements", by_group(outcome.local.movements)}}},
+                     {"steps", outcome.steps},
+                     {"best_step", outcome.best_step},
+                     {"seconds_per_step", curve.empty() ? 0.0 : seconds / static_cast<double>(curve.size())},
+                     {"held_out", json::object()},
+                     {"curve", curve}};
+    for (auto const& stage : outcome.stages) found.numbers["held_out"][stage.name] = stage.held_out;
+    return found;
+}
+
+}  // namespace program

@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <commutant/recipes/training_recipe.hpp>
+
+// Recipes that train, side by side.
+
+namespace commutant {
+
+/// FPTQuant (arXiv:2506.04985): all six transforms, first without data, then end to end together with the grids.
+[[nodiscard]] inline training_recipe fptquant_recipe() {
+    return {.forms = {.chosen = {.residual_stream = true,
+                                 .query_key = true,
+                                 .value_output = true,
+                                 .up_down = true,
+                                 .down_input = true},
+                      .values = value_form::dense},
+            .token_scale = token_scale_choice::measured};
+}
+
+/// The transforms of SpinQuant (arXiv:2405.16406) in the same training: rotations on the residual stream and on each head's
+/// values, and a Hadamard in front of down_proj.
+[[nodiscard]] inline training_recipe spinquant_recipe() {
+    return {.forms = {.chosen = {.residual_stream = true, .value_output = true, .down_input = true},
+                      .values = value_form::orthogonal},
+            .local = {.n_steps = 0}};
+}
+
+/// Grids alone: no transform at all. What training wins back by itself.
+[[nodiscard]] inline training_recipe grids_recipe() { return {.local = {.n_steps = 0}}; }
+
+}  // namespace commutant

@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <commutant/recipes/distillation_checkpoint.hpp>
+#include <commutant/recipes/local_stage.hpp>
+
+namespace commutant {
+
+/// Whether S_n is at work.
+enum class token_scale_choice {
+    off,
+    on,
+    measured  ///< both are trained for a while, and held-out text decides
+};
+
+/// A recipe that trains: what is trained, and how. Nothing else distinguishes one from another.
+struct training_recipe {
+    transform_forms forms{};
+    token_scale_choice token_scale = token_scale_choice::off;
+    local_options local{};                ///< n_steps 0: left out
+    distillation_options distillation{};  ///< n_steps 0: left out
+    std::size_t range_windows = 16;       ///< first windows of the training text, for ranges
+    double trial_share = 0.125;  ///< of the steps, in each of the two trials of token_scale_choice::measured
+};
+
+/// Student parameters at the end of a stage, and their divergence from the original on held-out text.
+template <class M> struct trained_stage {
+    std::string name{};
+    student_parameters<M> parameters{};
+    double held_out = 0;
+};
+
+/// What came of a recipe.
+template <class M> struct training_outcome {
+    std::vector<trained_stage<M>> stages{};  ///< in order; the last is the result
+    local_report local{};
+    std::size_t steps = 0, best_step = 0;
+    std::vector<std::string> notes{};
+};
+
+/// Who looks on, and where training may be interrupted; everything may be left empty.
+struct training_watch {
+    std::function<void(std::string const& stage, std::size_t done, std::size_t total)> progress{};
+    std::function<void(distillation_progress const&)> distillation{};
+    std::function<bool()> stop{};
+    std::filesystem::path
+        checkpoint{};  ///< written at every look at held-out text; read first if it is there
+};
+
+namespace detail {
+
+/// Ranges of transforms as they are: where the end-to-end stage starts.
+template <class T>
+[[nodiscard]] student_parameters<eigen_matrix<T>> with_ranges(
+    decoder<eigen_matrix<T>> const& teacher, transform_parameters<eigen_matrix<T>> transforms, eps_rule eps,
+    token_sequences const& windows, quantization_settings const& settings,
+    progress_callback const& progress) {
+    auto merged = teacher;
+    fold_parameters(transforms, eps, merged);
+    auto grids = parameters_of<eigen_matrix<T>>(set_grids(merged, windows, settings, progress), settings);
+    return {std::move(transforms), std::move(grids)};
+}
+
+}  // namespace detail
+
+/// Runs a recipe: the data-free stage, ranges, the end-to-end stage.
+///
+/// teacher   the original decoder
+/// Note      choices are made on the held-out part of the calibration text; no evaluation text can be given
+/// Errors    those of the stages
+template <class T>
+[[nodiscard]] training_outcome<eigen_matrix<T>> train(decoder<eigen_matrix<T>> const& teacher,
+                                                      calibration_split const& text,
+                                                      quantization_settings const& settings,
+                                                      training_recipe const& recipe, random_source& random,
+                                                      training_watch const& watch = {}) {
+    using running = eigen_matrix<T>;
+    training_outcome<running> r;
+    auto const labelled = [&](std::string const& label) -> progress_callback {
+        if (!watch.progress) return {};
+        return [&watch, label](std::size_t done, std::size_t total) { watch.progress(label, done, total); };
+    };
+    auto transforms = starting_parameters<running>(teacher.config, recipe.forms, random);
+    if (recipe.forms.chosen.query_key && !transforms.chosen.query_key)
+        r.notes.push_back("without T_k: q/k norms stand between the projections and RoPE");
+    if (recipe.local.n_steps != 0)
+        r.local = minimise_weight_norms(teacher, transforms, recipe.local, labelled("local stage"));
+
+    auto const& all = text.training.windows();
+    token_sequences const windows(
+        all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(recipe.range_windows, all.size())));
+    auto const start_with = [&](bool token_scale) {
+        auto chosen = transforms;
+        chosen.chosen.token_scale = token_scale;
+        return detail::with_ranges(teacher, std::move(chosen), recipe.distillation.eps, windows, settings,
+                                   labelled("ranges"));
+    };
+    auto const trainer = [&](student_parameters<running> const& start, distillation_options const& options) {
+        return std::make_unique<distillation<T>>(teacher, start, settings, text.training, text.held_out,
+                                                 options);
+    };
+    bool token_scale = recipe.token_scale == token_scale_choice::on;
+    if (recipe.token_scale == token_scale_choice::measured) {
+        auto options = recipe.distillation;
+        options.n_steps = static_cast<std::size_t>(recipe.trial_share * static_cast<double>(options.n_steps));
+        double measured[2] = {};
+        for (bool const on : {false, true}) {
+            auto const trial = trainer(start_with(on), options);
+            trial->run(
+                [&](distillation_progress const& p) {
+                    if (watch.progress)
+                        watch.progress(on ? "trial with S_n" : "trial without S_n", p.step, p.n_steps);
+                },
+                watch.stop);
+            measured[on ? 1 : 0] = trial->best_divergence();
+        }
+        token_scale = measured[1] < measured[0];
+        r.notes.push_back(std::string("S_n is ") + (token_scale ? "on" : "off") +
+                          ": held-out divergence after the trials " + std::to_string(measured[1]) +
+                          " with, " + std::to_string(measured[0]) + " without");
+    }
+    auto start = start_with(token_scale);
+    auto const d = trainer(start, recipe.distillation);
+    r.stages.push_back({"local", std::move(start), d->check_held_out()});
+    if (recipe.distillation.n_steps == 0) return r;
+    if (!watch.checkpoint.empty() && std::filesystem::exists(watch.checkpoint)) {
+        resume_from_checkpoint(*d, watch.checkpoint);
+        r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " +
+                          watch.checkpoint.string());
+    }
+    d->run(
+        [&](distillation_progress const& p) {
+            if (watch.distillation) watch.distillation(p);
+            bool const looked = p.step % recipe.distillation.check_every == 0 || p.step == p.n_steps;
+            if (looked && !watch.checkpoint.empty()) save_checkpoint(*d, watch.checkpoint);
+        },
+        watch.stop);
+    if (!watch.checkpoint.empty()) save_checkpoint(*d, watch.checkpoint);
+    if (d->step() < recipe.distillation.n_steps)
+        r.notes.push_back("training ended at step " + std::to_string(d->step()) + " of " +
+                          std::to_string(recipe.distillation.n_steps) + "; the best so far was kept");
+    r.steps = d->step();
+    r.best_step = d->best_step();
+    r.stages.push_back({"trained", d->best(), d->best_divergence()});
+    return r;
+}
+
+}  // namespace commutant

@@ -1,0 +1,397 @@
+// SPDX-FileCopyrightText: The commutant authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <commutant/recipes/distillation_checkpoint.hpp>
+#include <support/training_models.hpp>
+
+#include "io_support.hpp"
+
+namespace cm = commutant;
+using namespace cm::testing;
+using float32 = cm::eigen_matrix<float>;
+
+namespace {
+
+/// What an evaluation text is in: nothing that trains takes it.
+using plain_windows = cm::token_sequences;
+static_assert(!std::convertible_to<plain_windows, cm::training_windows>);
+static_assert(!std::convertible_to<plain_windows, cm::held_out_windows>);
+static_assert(!std::constructible_from<cm::training_windows, plain_windows>);
+static_assert(!std::constructible_from<cm::held_out_windows, cm::training_windows>);
+
+cm::quantization_settings small_settings(char const* bits = "4-4-4") {
+    auto s = cm::with_bits({}, cm::parse_bit_widths(bits));
+    s.covers = cm::coverage::plus_bmm;
+    return s;
+}
+
+cm::token_sequences random_windows(std::size_t n) {
+    cm::random_source random(31);
+    cm::token_sequences windows(n);
+    for (auto& window : windows) {
+        window.push_back(1);
+        while (window.size() < 6) window.push_back(static_cast<int>(random.next_below(7)));
+    }
+    return windows;
+}
+
+cm::student_parameters<running> small_student(cm::decoder<running> const& teacher,
+                                              cm::transform_parameters<running> transforms,
+                                              cm::quantization_settings const& settings) {
+    auto merged = teacher;
+    cm::fold_parameters(transforms, cm::eps_rule::exact, merged);
+    auto const grids = cm::set_grids(merged, random_windows(4), settings);
+    return {std::move(transforms), cm::parameters_of<running>(grids, settings)};
+}
+
+std::vector<running> values_of(cm::student_parameters<running> const& p) {
+    std::vector<running> values;
+    cm::visit_student(p, [&](auto, auto const&, running const& x) { values.push_back(x); });
+    return values;
+}
+template <class M>
+cm::student_parameters<M> with_values(cm::student_parameters<running> const& p,
+                                      std::vector<M> const& values) {
+    auto r = cm::mapped<M>(p, [](running const& x) { return M(x); });
+    std::size_t next = 0;
+    cm::visit_student(r, [&](auto, auto const&, M& x) { x = values[next++]; });
+    return r;
+}
+
+/// Fake quantisation with every rounding held where it was when its tensor was first seen: the smooth function whose exact
+/// gradient the straight-through gradient is.
+class held_rounding {
+public:
+    running operator()(std::string const& name, running x, running const& scale, running const& zero_point,
+                       cm::grid_format format) {
+        auto [found, is_new] = seen_.try_emplace(name);
+        held& h = found->second;
+        std::size_t const slice = x.size() / scale.cols();
+        if (is_new) h = held(x, cm::nearest_grids(scale, zero_point, format), zero_point, slice);
+        for (std::size_t k = 0; k < x.size(); ++k) {
+            std::size_t const i = k / slice;
+            double const s = scale(0, i), z = format.symmetric ? 0 : zero_point(0, i) + h.of_zero_point[i];
+            x.data()[k] = h.clipped[k] ? s * (h.offset[k] - z) : x.data()[k] + s * h.offset[k];
+        }
+        return x;
+    }
+    [[nodiscard]] std::size_t n_clipped() const {
+        std::size_t n = 0;
+        for (auto const& [name, h] : seen_)
+            n += static_cast<std::size_t>(std::count(h.clipped.begin(), h.clipped.end(), true));
+        return n;
+    }
+
+private:
+    struct held {
+        held() = default;
+        held(running const& x, std::vector<cm::grid> const& grids, running const& zero_point,
+             std::size_t slice) {
+            for (std::size_t i = 0; i < zero_point.size(); ++i)
+                of_zero_point.push_back(grids[i].zero_point - zero_point(0, i));
+            for (std::size_t k = 0; k < x.size(); ++k) {
+                cm::grid const& g = grids[k / slice];
+                double const u = x.data()[k] / static_cast<double>(g.scale);
+                double const code = std::nearbyint(u) + g.zero_point;
+                bool const below = code<g.lo(), above = code> g.hi();
+                clipped.push_back(below || above);
+                offset.push_back(below ? g.lo() : above ? g.hi() : std::nearbyint(u) - u);
+            }
+        }
+        std::vector<bool> clipped{};
+        std::vector<double> offset{}, of_zero_point{};
+    };
+    std::map<std::string, held> seen_{};
+};
+
+/// The student's divergence in running arithmetic with held roundings.
+double smooth_divergence(cm::decoder<running> const& teacher, running const& teacher_logits,
+                         cm::student_parameters<running> const& p, cm::quantization_settings const& settings,
+                         held_rounding& round) {
+    auto m = teacher;
+    cm::fold_parameters(p.transforms, cm::eps_rule::exact, m);
+    cm::visit_block_linears(m, [&](std::string const& name, cm::linear<running>& l) {
+        l.weight = round(name, l.weight, elementwise_exp(p.grids.weights.at(name)), running(),
+                         {settings.weights.num_bits, true});
+    });
+    std::size_t n_calls = 0;
+    auto const tap = [&](cm::location where, std::size_t layer, running x) {
+        if (!cm::is_quantized(settings, where)) return x;
+        auto const& s = cm::settings_at(settings, where);
+        auto const& a = p.grids.activations[layer * cm::n_locations + static_cast<std::size_t>(where)];
+        return round("tap" + std::to_string(n_calls++), std::move(x), elementwise_exp(a.log_scale),
+                     scaled(a.zero_point, cm::detail::code_range(s.num_bits)), {s.num_bits, s.symmetric});
+    };
+    running const z = cm::runner<running>(m).logits(small_tokens, tap);
+    return mean_jensen_shannon(training(z), teacher_logits).value()(0, 0);
+}
+
+}  // namespace
+
+TEST_CASE("student: every parameter's gradient is that of central differences with roundings held",
+          "[optimize][recipes][gqa]") {
+    auto const c = small_config();
+    auto const teacher = small_decoder(c);
+    running const of_teacher = cm::runner<running>(teacher).logits(small_tokens);
+    auto const settings = small_settings();
+    for (auto const& forms : all_forms()) {
+        auto const p = small_student(teacher, moved_parameters(c, forms), settings);
+        auto const start = values_of(p);
+        std::vector<training> trained;
+        for (auto const& x : start) trained.push_back(training::parameter(x));
+        auto const student = with_values(p, trained);
+        auto m = cm::converted<training>(teacher);
+        cm::make_student(student, settings, cm::eps_rule::exact, m, [](std::size_t) { return true; });
+        cm::grid_training_tap<training> tap(settings, student.grids);
+        training const loss =
+            mean_jensen_shannon(cm::runner<training>(m).logits(small_tokens, tap), of_teacher);
+        backward(loss);
+
+        held_rounding round;
+        CHECK(smooth_divergence(teacher, of_teacher, p, settings, round) ==
+              Approx(loss.value()(0, 0)).epsilon(1e-6));  // scales are rounded to float32 in one of the two
+        CHECK(round.n_clipped() > 10);
+        std::size_t k = 0;
+        double const step = 1e-5;
+        cm::visit_student(p, [&](cm::parameter_group, std::string const& name, running const& x) {
+            double worst = 0, size = 0;
+            for (std::size_t j = 0; j < x.size(); ++j) {
+                auto const at = [&](double d) {
+                    auto moved = start;
+                    moved[k].data()[j] += d;
+                    return smooth_divergence(teacher, of_teacher, with_values(p, moved), settings, round);
+                };
+                double const difference = (at(step) - at(-step)) / (2 * step);
+                worst = std::max(worst, std::abs(trained[k].gradient().data()[j] - difference));
+                size = std::max(size, std::abs(difference));
+            }
+            CAPTURE(name, size);
+            CHECK(worst <= 1e-6 * size + 1e-10);  // 1e-10: an eps of the loss over the step
+            ++k;
+        });
+    }
+}
+
+TEST_CASE("student: its values are those of the quantised decoder on the grids that its parameters stand for",
+          "[recipes]") {
+    auto const c = small_config();
+    auto const teacher = small_decoder(c);
+    for (char const* bits : {"4-4-4", "4-8-3", "16-4-16"}) {
+        auto settings = small_settings(bits);
+        for (auto const timing : {cm::grid_timing::static_grid, cm::grid_timing::dynamic_grid}) {
+            settings.kv_cache.timing = timing;
+            settings.activations.symmetric = timing == cm::grid_timing::dynamic_grid;
+            auto const p = small_student(teacher, moved_parameters(c, all_forms()[0]), settings);
+            auto student = teacher, merged = teacher;
+            cm::make_student(p, settings, cm::eps_rule::exact, student, [](std::size_t) { return true; });
+            cm::grid_training_tap<running> tap(settings, p.grids);
+            cm::fold_parameters(p.transforms, cm::eps_rule::exact, merged);
+            auto const q = cm::quantize_decoder_on(merged, cm::grids_of(p.grids, settings), settings);
+            auto const quantizing = q.tap();
+            CHECK(cm::runner<running>(student).logits(small_tokens, tap).values ==
+                  cm::runner<running>(q.model).logits(small_tokens, quantizing).values);
+        }
+    }
+}
+
+TEST_CASE("parameters_of and grids_of: there and back is the same grid", "[recipes][quant]") {
+    auto const teacher = small_decoder(small_config());
+    auto settings = small_settings("4-8-4");
+    auto const grids = cm::set_grids(teacher, random_windows(4), settings);
+    auto const back = cm::grids_of(cm::parameters_of<running>(grids, settings), settings);
+    CHECK(back.activations == grids.activations);
+    CHECK(back.weights == grids.weights);
+    settings.weights.symmetric = false;
+    CHECK_THROWS_WITH(cm::parameters_of<running>(grids, settings),
+                      "parameters_of: weights are asymmetric, expected symmetric ones to train");
+}
+
+TEST_CASE("split_calibration: the last windows are held out", "[recipes]") {
+    auto const windows = random_windows(17);
+    auto const split = cm::split_calibration(windows);
+    CHECK(split.training.windows() == cm::token_sequences(windows.begin(), windows.begin() + 15));
+    CHECK(split.held_out.windows() == cm::token_sequences(windows.begin() + 15, windows.end()));
+    CHECK(cm::split_calibration(random_windows(2), 0.9).training.windows().size() == 1);
+    CHECK(cm::split_calibration(random_windows(3), 0.0).held_out.windows().size() == 1);
+    CHECK_THROWS_WITH(cm::split_calibration(random_windows(1)),
+                      Catch::Contains("1 windows of calibration text, expected at least 2"));
+    CHECK_THROWS_WITH(cm::split_calibration({{1, 2}, {1}}), Catch::Contains("a window of 1 tokens"));
+}
+
+namespace {
+
+struct small_job {
+    cm::decoder<float32> teacher;
+    cm::student_parameters<float32> start;
+    bool held_out_is_known = false;  ///< a random model has nothing to generalise
+    cm::distillation_options options{.n_steps = 12, .batch = 3, .check_every = 4, .n_threads = 1};
+
+    explicit small_job(cm::transform_forms const& forms = all_forms()[0]) {
+        auto const c = small_config();
+        auto const wide = small_decoder(c);
+        teacher = cm::converted<float32>(wide);
+        start = cm::mapped<float32>(small_student(wide, small_parameters(c, forms), small_settings()),
+                                    [](running const& x) { return float32(x.values.cast<float>()); });
+    }
+    [[nodiscard]] std::unique_ptr<cm::distillation<float>> make() const {
+        auto windows = random_windows(8);
+        if (held_out_is_known) windows[6] = windows[0], windows[7] = windows[1];
+        auto split = cm::split_calibration(windows, 0.25);
+        return std::make_unique<cm::distillation<float>>(teacher, start, small_settings(), split.training,
+                                                         split.held_out, options);
+    }
+};
+
+bool same(cm::student_parameters<float32> const& a, cm::student_parameters<float32> const& b) {
+    std::vector<float32> of_a, of_b;
+    cm::visit_student(a, [&](auto, auto const&, float32 const& x) { of_a.push_back(x); });
+    cm::visit_student(b, [&](auto, auto const&, float32 const& x) { of_b.push_back(x); });
+    bool equal = of_a.size() == of_b.size();
+    for (std::size_t k = 0; equal && k < of_a.size(); ++k) equal = of_a[k].values == of_b[k].values;
+    return equal;
+}
+
+}  // namespace
+
+TEST_CASE("distillation: held-out divergence falls, and the best parameters are kept",
+          "[recipes][optimize]") {
+    for (auto const& forms : all_forms()) {
+        small_job job(forms);
+        job.held_out_is_known = true;
+        job.options.n_steps = 150;
+        job.options.batch = 6;  // all of them
+        job.options.check_every = 10;
+        auto const d = job.make();
+        double const before = d->check_held_out();
+        std::size_t calls = 0;
+        double least = before;
+        d->run([&](cm::distillation_progress const& p) {
+            ++calls;
+            CHECK(p.step == calls);
+            CHECK(p.n_steps == 150);
+            CHECK(p.seconds_left >= 0);
+            CHECK(p.loss > 0);
+            least = std::min(least, p.held_out);
+            CHECK(p.best == least);
+        });
+        CHECK(calls == 150);
+        CHECK(d->best_divergence() == least);
+        CHECK(least < 0.9 * before);
+        // What was kept gives what was measured.
+        job.start = d->best();
+        CHECK(job.make()->check_held_out() == least);
+        auto const& chosen = forms.chosen;
+        auto const& norms = d->gradient_norms();
+        CHECK((norms[0] > 0) == chosen.residual_stream);
+        CHECK((norms[1] > 0) == chosen.query_key);
+        CHECK((norms[2] > 0) == chosen.value_output);
+        CHECK((norms[3] > 0) == chosen.up_down);
+        CHECK(norms[4] > 0);
+        CHECK(norms[5] > 0);
+    }
+}
+
+TEST_CASE("distillation: grids train alone, every loss falls, dynamic grids too", "[recipes][optimize]") {
+    small_job job{cm::transform_forms{}};
+    for (auto const loss : {cm::distillation_loss::jensen_shannon, cm::distillation_loss::kullback_leibler,
+                            cm::distillation_loss::top_kullback_leibler, cm::distillation_loss::next_token}) {
+        job.options = {.n_steps = 30, .batch = 6, .loss = loss, .top_k = 3};
+        auto const d = job.make();
+        double const first = d->train_one_batch();
+        double last = 0;
+        while (d->step() < 30) last = d->train_one_batch();
+        CHECK(last < first);
+    }
+}
+
+TEST_CASE("distillation: same bytes again; on two threads the same to rounding", "[recipes][optimize]") {
+    small_job job;
+    auto const run = [&] {
+        auto const d = job.make();
+        d->run();
+        return d->best();
+    };
+    auto const once = run();
+    CHECK(same(once, run()));
+    job.options.seed = 2;
+    CHECK_FALSE(same(once, run()));
+    job.options = {.n_steps = 1, .batch = 5, .n_threads = 1};
+    auto const one = job.make();
+    job.options.n_threads = 3;  // more than a batch's windows divide into
+    auto const three = job.make(), again = job.make();
+    CHECK(one->train_one_batch() == Approx(three->train_one_batch()).epsilon(1e-5));
+    again->train_one_batch();
+    for (std::size_t g = 0; g < cm::n_parameter_groups; ++g) {
+        CHECK(one->gradient_norms()[g] == Approx(three->gradient_norms()[g]).epsilon(1e-3));
+        CHECK(three->gradient_norms()[g] == again->gradient_norms()[g]);
+    }
+}
+
+TEST_CASE("distillation: stops when asked to and when held-out text no longer improves", "[recipes]") {
+    small_job job;
+    auto const d = job.make();
+    d->run({}, [&] { return d->step() == 5; });
+    CHECK(d->step() == 5);
+    job.options.n_steps = 1000;
+    job.options.check_every = 1;
+    job.options.patience = 3;
+    job.options.rate_factor = 300;  // ruins everything at once
+    auto const ruined = job.make();
+    ruined->run();
+    CHECK(ruined->step() < 100);
+    CHECK(ruined->step() == ruined->best_step() + 4);
+}
+
+TEST_CASE("distillation: T_v never passes the limit on its condition number", "[recipes][optimize]") {
+    for (auto const form : {cm::value_form::dense, cm::value_form::svd}) {
+        small_job job(cm::transform_forms{.chosen = {.value_output = true}, .values = form});
+        job.options.max_condition = 1.05;
+        job.options.rate_factor = 10;
+        auto const d = job.make();
+        for (int i = 0; i < 10; ++i) d->train_one_batch();
+        d->check_held_out();
+        for (auto const& layer : d->best().transforms.layers)
+            for (auto const& v : layer.value_output)
+                CHECK(cm::condition_number(v.value().forward) <= 1.05 + 1e-5);
+    }
+}
+
+TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted training", "[recipes][io]") {
+    cm::testing::temporary_directory const folder;
+    auto const path = folder.path() / "training.safetensors";
+    small_job job;
+    auto const whole = job.make();
+    whole->run();
+    auto const first = job.make();
+    first->run({}, [&] { return first->step() == 8; });
+    save_checkpoint(*first, path);
+    save_checkpoint(*first, path);  // replaces
+    auto const second = job.make();
+    resume_from_checkpoint(*second, path);
+    CHECK(second->step() == 8);
+    CHECK(second->best_divergence() == first->best_divergence());
+    CHECK(same(second->best(), first->best()));
+    second->run();
+    CHECK(second->step() == 12);
+    CHECK(same(second->best(), whole->best()));
+    CHECK(second->best_divergence() == whole->best_divergence());
+
+    job.options.seed = 7;
+    auto const other = job.make();
+    CHECK_THROWS_WITH(resume_from_checkpoint(*other, path),
+                      Catch::Contains("is a checkpoint of") && Catch::Contains("seed 7"));
+    small_job const fewer{cm::transform_forms{}};
+    auto const grids_alone = fewer.make();
+    CHECK_THROWS_WITH(resume_from_checkpoint(*grids_alone, path), Catch::Contains("tensors, expected"));
+}
