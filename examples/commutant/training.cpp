@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "training.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -47,6 +50,12 @@ public:
 private:
     void (*before_)(int);
 };
+
+/// Every step allocates the same large matrices again: giving their pages back in between takes a sixth of its time.
+void keep_freed_memory() {
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 25);  // the largest that glibc takes
+    ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+}
 
 /// Sites by name, separated by commas.
 cm::transform_set parsed_transforms(std::string const& text) {
@@ -212,6 +221,7 @@ trained_models trained(std::string const& recipe, training_options const& option
                        std::size_t seed) {
     auto const r = recipe_of(recipe, options, range_windows, seed);
     auto const text = cm::split_calibration(std::move(calibration));
+    keep_freed_memory();
     interruptible const guard;
     std::optional<progress_bar> bar;
     std::string of_bar;
