@@ -26,7 +26,8 @@ void json_output::require_writable() const {
 pending_json json_output::prepare(json const& numbers) const {
     pending_json pending;
     if (path_.empty()) return pending;
-    std::string const text = numbers.dump(2) + "\n";
+    // A model may say bytes that are no UTF-8, and JSON cannot.
+    std::string const text = numbers.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
     if (owns_stdout()) {
         pending.to_stdout_ = text;
     } else {

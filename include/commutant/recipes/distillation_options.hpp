@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include <commutant/operators/residual.hpp>
+#include <commutant/model/decoder.hpp>
 #include <commutant/optimize/parameter_group.hpp>
 
 namespace commutant {
