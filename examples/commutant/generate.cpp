@@ -87,8 +87,7 @@ int run_generate(generate_options& options) {
     double const rate = r.n_steps == 0 ? 0 : static_cast<double>(r.n_steps) / r.decode_seconds;
     numbers["prompt"] = options.prompt;
     numbers["prompt_tokens"] = request.prompt.size();
-    // Bytes at the end may be the beginning of a character.
-    numbers["text"] = json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace));
+    numbers["text"] = text;
     numbers["tokens"] = r.tokens;
     numbers["prompt_seconds"] = r.prompt_seconds;
     numbers["decode_seconds"] = r.decode_seconds;
