@@ -138,6 +138,14 @@ constexpr void ffn_block(Layer const& layer, Online const& online, Residual& str
                    forward(layer.down_proj, inner, stream.branch_bias(layer.down_proj.bias))));
 }
 
+/// The head alone: logits of what the last norm gives.
+///
+/// Shape     x: [tokens, model_dim]; result: [tokens, vocab_size]
+template <class Decoder, class M> [[nodiscard]] constexpr M head_logits(Decoder const& m, M const& x) {
+    if (m.lm_head.weight.rows() == 0) return product_transposed(x, m.embedding);
+    return forward(m.lm_head, x);
+}
+
 /// The whole decoder over a residual stream: blocks, final norm, head.
 template <class Decoder, class M, class Residual, class Tap>
 [[nodiscard]] constexpr M logits_from(Decoder const& m, decoder_constants<typename M::scalar> const& k,
@@ -148,9 +156,7 @@ template <class Decoder, class M, class Residual, class Tap>
         ffn_block(m.layers[i], m.online, stream, i, tap);
     }
     cache.length += angles.cosine.rows();
-    M const x = tap(location::head_input, m.layers.size(), stream.read(m.final_norm));
-    if (m.lm_head.weight.rows() == 0) return product_transposed(x, m.embedding);
-    return forward(m.lm_head, x);
+    return head_logits(m, tap(location::head_input, m.layers.size(), stream.read(m.final_norm)));
 }
 
 /// Logits of tokens that follow what the cache holds.

@@ -87,6 +87,8 @@ public:
           settings_(settings),
           training_(std::move(training_text)),
           held_out_(std::move(held_out_text)),
+          lessons_(lessons_of(training_.windows())),
+          checks_(lessons_of(held_out_.windows())),
           teacher_(windows_runner(teacher, longest_of_both())),
           optimiser_({.beta1 = 0.9, .beta2 = 0.99}),
           replicas_(options.n_threads == 0 ? 1 : options.n_threads) {
@@ -139,12 +141,14 @@ public:
     double train_one_batch() {
         make_students();
         auto const batch = next_batch();
+        ask_teacher(batch);
         std::size_t n_tokens = 0;
-        for (auto const* window : batch) n_tokens += window->size() - 1;
+        for (auto const* l : batch) n_tokens += l->window->size() - 1;
         std::vector<double> losses(batch.size());
         detail::on_threads(replicas_.size(), [&](std::size_t t) {
             for (std::size_t i = t; i < batch.size(); i += replicas_.size()) {
-                auto const share = static_cast<double>(batch[i]->size() - 1) / static_cast<double>(n_tokens);
+                auto const share =
+                    static_cast<double>(batch[i]->window->size() - 1) / static_cast<double>(n_tokens);
                 training const loss = divergence(replicas_[t], *batch[i]);
                 losses[i] = share * static_cast<double>(loss.value()(0, 0));
                 if (loss.carries_gradient()) backward(loss, static_cast<T>(share));
@@ -166,16 +170,18 @@ public:
     /// Mean divergence of held-out tokens; remembers the parameters if they are the best so far.
     double check_held_out() {
         make_students();
-        auto const& windows = held_out_.windows();
-        std::vector<double> sums(windows.size());
+        std::vector<lesson*> all;
+        for (lesson& l : checks_) all.push_back(&l);
+        ask_teacher(all);
+        std::vector<double> sums(all.size());
         detail::on_threads(replicas_.size(), [&](std::size_t t) {
-            for (std::size_t i = t; i < windows.size(); i += replicas_.size())
-                sums[i] = static_cast<double>(divergence(replicas_[t], windows[i]).value()(0, 0)) *
-                          static_cast<double>(windows[i].size() - 1);
+            for (std::size_t i = t; i < all.size(); i += replicas_.size())
+                sums[i] = static_cast<double>(divergence(replicas_[t], *all[i]).value()(0, 0)) *
+                          static_cast<double>(all[i]->window->size() - 1);
         });
         double total = 0;
         for (double const x : sums) total += x;
-        held_out_now_ = total / static_cast<double>(n_predictions(windows));
+        held_out_now_ = total / static_cast<double>(n_predictions(held_out_.windows()));
         ++checks_since_best_;
         if (held_out_now_ < best_divergence_) {
             best_divergence_ = held_out_now_;
@@ -209,6 +215,38 @@ private:
         decoder<training>
             leaves{};  ///< the whole student, its weights being parameters that collect gradients
     };
+
+    /// A window, and what the teacher has in front of its head there, once it has been asked: the head is computed again every
+    /// time, since logits of a whole text would fill the memory.
+    struct lesson {
+        std::vector<int> const* window;
+        running teacher_hidden{};
+    };
+
+    [[nodiscard]] static std::vector<lesson> lessons_of(token_sequences const& windows) {
+        std::vector<lesson> lessons;
+        for (auto const& window : windows) lessons.push_back({&window});
+        return lessons;
+    }
+    [[nodiscard]] static std::span<int const> inputs_of(lesson const& l) {
+        return std::span<int const>(*l.window).first(l.window->size() - 1);
+    }
+    void ask_teacher(std::vector<lesson*> const& wanted) {
+        std::vector<lesson*> unknown;
+        for (lesson* const l : wanted)
+            if (l->teacher_hidden.rows() == 0 && options_.loss != distillation_loss::next_token &&
+                std::find(unknown.begin(), unknown.end(), l) == unknown.end())
+                unknown.push_back(l);
+        detail::on_threads(replicas_.size(), [&](std::size_t t) {
+            for (std::size_t i = t; i < unknown.size(); i += replicas_.size()) {
+                auto const keep = [&](location where, std::size_t, running x) {
+                    if (where == location::head_input) unknown[i]->teacher_hidden = x;
+                    return x;
+                };
+                static_cast<void>(teacher_.logits(inputs_of(*unknown[i]), keep));
+            }
+        });
+    }
 
     [[nodiscard]] token_sequences longest_of_both() const {
         auto const &a = training_.windows(), &b = held_out_.windows();
@@ -271,21 +309,17 @@ private:
         gradient_norms_ = optimiser_.gradient_norms();
     }
 
-    [[nodiscard]] training divergence(replica const& r, std::vector<int> const& window) const {
-        auto const tokens = std::span<int const>(window).first(window.size() - 1);
+    [[nodiscard]] training divergence(replica const& r, lesson const& l) const {
+        auto const tokens = inputs_of(l);
         grid_training_tap<training> tap(settings_, r.parameters.grids);
         training const z = runner<training>(r.leaves, tokens.size()).logits(tokens, tap);
-        switch (options_.loss) {
-            case distillation_loss::kullback_leibler:
-                return mean_kullback_leibler(z, teacher_.logits(tokens));
-            case distillation_loss::top_kullback_leibler:
-                return mean_top_kullback_leibler(z, teacher_.logits(tokens),
-                                                 std::min(options_.top_k, z.cols()));
-            case distillation_loss::next_token:
-                return mean_cross_entropy(z, std::span<int const>(window).subspan(1));
-            default:
-                return mean_jensen_shannon(z, teacher_.logits(tokens));
-        }
+        if (options_.loss == distillation_loss::next_token)
+            return mean_cross_entropy(z, std::span<int const>(*l.window).subspan(1));
+        running const of_teacher = head_logits(teacher_.model(), l.teacher_hidden);
+        if (options_.loss == distillation_loss::kullback_leibler) return mean_kullback_leibler(z, of_teacher);
+        if (options_.loss == distillation_loss::top_kullback_leibler)
+            return mean_top_kullback_leibler(z, of_teacher, std::min(options_.top_k, z.cols()));
+        return mean_jensen_shannon(z, of_teacher);
     }
 
     [[nodiscard]] cosine_schedule schedule() const {
@@ -297,11 +331,11 @@ private:
     }
 
     /// The windows of this step: every window once before any comes again, in an order that seed and epoch give.
-    [[nodiscard]] std::vector<std::vector<int> const*> next_batch() const {
-        auto const& windows = training_.windows();
-        std::vector<std::vector<int> const*> batch;
+    [[nodiscard]] std::vector<lesson*> next_batch() {
+        std::size_t const n = lessons_.size();
+        std::vector<lesson*> batch;
         for (std::size_t i = step_ * options_.batch; i < (step_ + 1) * options_.batch; ++i)
-            batch.push_back(&windows[shuffled(windows.size(), i / windows.size())[i % windows.size()]]);
+            batch.push_back(&lessons_[shuffled(n, i / n)[i % n]]);
         return batch;
     }
     [[nodiscard]] std::vector<std::size_t> shuffled(std::size_t n, std::size_t epoch) const {
@@ -319,6 +353,8 @@ private:
     quantization_settings settings_;
     training_windows training_;
     held_out_windows held_out_;
+    std::vector<lesson> lessons_;
+    std::vector<lesson> checks_;
     runner<running> teacher_;
     decoder<training> base_{};
     decoder<training> whole_{};
