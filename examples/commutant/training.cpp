@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <limits>
@@ -92,11 +93,17 @@ cm::training_recipe recipe_of(std::string const& name, training_options const& o
         r.token_scale = r.forms.chosen.token_scale ? cm::token_scale_choice::on : cm::token_scale_choice::off;
     }
     if (o.token_scale == "on") r.token_scale = cm::token_scale_choice::on;
+    if (o.token_scale == "static") r.token_scale = cm::token_scale_choice::constant;
     if (o.token_scale == "off") r.token_scale = cm::token_scale_choice::off;
     if (o.token_scale == "auto") r.token_scale = cm::token_scale_choice::measured;
     if (o.value_transform == "dense") r.forms.values = cm::value_form::dense;
     if (o.value_transform == "svd") r.forms.values = cm::value_form::svd;
     if (o.value_transform == "orthogonal") r.forms.values = cm::value_form::orthogonal;
+    if (o.value_transform == "low-rank") r.forms.values = cm::value_form::low_rank;
+    r.forms.value_rank = o.value_rank;
+    if (o.value_start == "identity") r.forms.value_output_start = cm::rotation_start::identity;
+    r.moments.value_output = o.value_start == "moments";
+    r.moments.up_down = o.up_start == "moments";
     if (o.rotation == "qr") r.forms.rotations = cm::orthogonal_form::qr;
     if (o.was_given("--local-steps")) r.local.n_steps = o.local_steps;
     r.local.p = o.p_local;
@@ -130,11 +137,20 @@ prepared_plan behind_one_type(cm::transform_parameters<float32> const& trained, 
     return plan;
 }
 
-json by_group(cm::group_values const& values) {
+/// Groups of transforms: they come before those of grids.
+template <class Values> json by_group(Values const& values) {
     json r = json::object();
     for (std::size_t g = 0; g < 4; ++g)
         r[std::string(to_string(static_cast<cm::parameter_group>(g)))] = values[g];
     return r;
+}
+
+json trained_numbers(cm::transform_parameters<float32> const& p) {
+    std::array<std::size_t, 4> counts{};
+    cm::visit_trained(p, [&](cm::parameter_group group, std::string const&, float32 const& x) {
+        counts[static_cast<std::size_t>(group)] += x.size();
+    });
+    return by_group(counts);
 }
 
 }  // namespace
@@ -176,14 +192,23 @@ void training_options::add_to(CLI::App& command) {
     add("--transforms", transforms,
         "sites of the transforms to train, separated by commas, or none; default: the recipe's");
     add("--token-scale", token_scale,
-        "S_n; auto: both are tried, and held-out text decides; default: auto of fptquant, else off")
-        ->check(CLI::IsMember({"on", "off", "auto"}));
+        "S_n; auto: both are tried, and held-out text decides; static: a constant for each sub-block in its\n"
+        "place, merged; default: auto of fptquant, else off")
+        ->check(CLI::IsMember({"on", "off", "auto", "static"}));
     add("--eps", eps, "what S_n adds to squares: eps S^2, which is exact, or eps, as other code does")
         ->check(CLI::IsMember({"exact", "plain"}))
         ->capture_default_str();
     add("--value-transform", value_transform,
         "form of T_v; default: dense of fptquant, orthogonal of spinquant")
-        ->check(CLI::IsMember({"dense", "svd", "orthogonal"}));
+        ->check(CLI::IsMember({"dense", "svd", "orthogonal", "low-rank"}));
+    add("--value-rank", value_rank, "rank of low-rank T_v; default: an eighth of head_dim")->check(positive);
+    add("--value-start", value_start,
+        "where T_v starts: a Hadamard matrix, the identity, or in closed form from second moments")
+        ->check(CLI::IsMember({"hadamard", "identity", "moments"}))
+        ->capture_default_str();
+    add("--up-start", up_start, "where T_u starts: the identity, or in closed form from second moments")
+        ->check(CLI::IsMember({"identity", "moments"}))
+        ->capture_default_str();
     add("--rotation", rotation, "form of rotations")
         ->check(CLI::IsMember({"cayley", "qr"}))
         ->capture_default_str();
@@ -270,6 +295,7 @@ trained_models trained(std::string const& recipe, training_options const& option
     add_site(chosen.down_input, cm::sites::down_input::name);
     add_site(chosen.token_scale, cm::sites::token_scale::name);
     found.numbers = {{"transforms", sites},
+                     {"parameters", trained_numbers(outcome.stages.back().parameters.transforms)},
                      {"training_windows", text.training.windows().size()},
                      {"held_out_windows", text.held_out.windows().size()},
                      {"local",

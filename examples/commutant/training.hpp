@@ -36,6 +36,9 @@ struct training_options {
     std::string token_scale{};
     std::string eps = "exact";
     std::string value_transform{};
+    std::size_t value_rank = 0;  ///< 0: an eighth of head_dim
+    std::string value_start = "hadamard";
+    std::string up_start = "identity";
     std::string rotation = "cayley";
     std::string loss = "js";
     std::size_t windows = 0;  ///< 0: all

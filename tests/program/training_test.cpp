@@ -95,6 +95,12 @@ TEST_CASE("quantize: options of training reach the numbers", "[program]") {
     CHECK(job.numbers("fptquant", plain).at("nll").at("quantized") == usual);
     for (words const& more : std::vector<words>{{"--value-transform", "svd"},
                                                 {"--value-transform", "orthogonal"},
+                                                {"--value-transform", "low-rank"},
+                                                {"--value-transform", "low-rank", "--value-rank", "2"},
+                                                {"--value-start", "identity"},
+                                                {"--value-start", "moments"},
+                                                {"--up-start", "moments"},
+                                                {"--token-scale", "static"},
                                                 {"--rotation", "qr"},
                                                 {"--local-order", "joint"},
                                                 {"--p-local", "6"},
@@ -165,4 +171,7 @@ TEST_CASE("quantize: training refuses what does not fit", "[program]") {
                  job.text.string()}),
             "windows of --eval are in --calib too");
     refused(job.run("grids", {"--training-windows", "1"}), "expected at least 2");
+    refused(job.run("spinquant", {"--value-start", "moments"}), "T_v is not dense");
+    refused(job.run("spinquant", {"--token-scale", "static"}), "expected T_v and T_u");
+    refused(job.run("fptquant", {"--value-transform", "low-rank", "--value-rank", "999"}), "rank 999");
 }

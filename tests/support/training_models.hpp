@@ -45,6 +45,7 @@ inline std::vector<transform_forms> all_forms() {
              .residual_stream_start = rotation_start::identity,
              .value_output_start = rotation_start::identity},
             {.chosen = no_stream},
+            {.chosen = {.value_output = true}, .values = value_form::low_rank, .value_rank = 2},
             {.chosen = {.up_down = true, .token_scale = true}}};
 }
 

@@ -354,7 +354,7 @@ TEST_CASE("distillation: stops when asked to and when held-out text no longer im
 }
 
 TEST_CASE("distillation: T_v never passes the limit on its condition number", "[recipes][optimize]") {
-    for (auto const form : {cm::value_form::dense, cm::value_form::svd}) {
+    for (auto const form : {cm::value_form::dense, cm::value_form::svd, cm::value_form::low_rank}) {
         small_job job(cm::transform_forms{.chosen = {.value_output = true}, .values = form});
         job.options.max_condition = 1.05;
         job.options.rate_factor = 10;

@@ -32,9 +32,10 @@ enum class orthogonal_form {
 
 /// How T_v is trained.
 enum class value_form {
-    dense,      ///< every entry, with an explicit inverse
-    svd,        ///< U diag(e^s) V^T: the condition number is that of the stretches
-    orthogonal  ///< a rotation
+    dense,       ///< every entry, with an explicit inverse
+    svd,         ///< U diag(e^s) V^T: the condition number is that of the stretches
+    orthogonal,  ///< a rotation
+    low_rank     ///< Q0 (I + A B^T), A and B of few columns, with an explicit inverse
 };
 
 /// Which of FPTQuant's transforms are at work; the others are the identity.
@@ -70,20 +71,33 @@ template <class M> struct orthogonal_parameters {
     }
 };
 
+/// I + A B^T of two matrices that stand one above the other.
+///
+/// Shape     factors: [2 dim, rank]; result: [dim, dim]
+template <class M> [[nodiscard]] M identity_plus_product(M const& factors) {
+    std::size_t const dim = factors.rows() / 2;
+    return identity_matrix<M>(dim) +
+           product_transposed(row_block(factors, 0, dim), row_block(factors, dim, dim));
+}
+
 /// T_v of one kv head.
 ///
-/// Shape     matrix: [head_dim, head_dim], dense only; log_stretch: [1, head_dim], svd only
+/// Shape     matrix: [head_dim, head_dim], dense only; log_stretch: [1, head_dim], svd only; factors: [2 head_dim, rank],
+///           A above B, low_rank only
 template <class M> struct value_parameters {
     value_form form = value_form::orthogonal;
-    orthogonal_parameters<M> left{};   ///< orthogonal, svd
+    orthogonal_parameters<M> left{};   ///< orthogonal, svd; low_rank, where it is constant
     orthogonal_parameters<M> right{};  ///< svd
     M log_stretch{};
     M matrix{};
+    M factors{};
 
     [[nodiscard]] dense_map<M> value() const {
         using scalar = typename M::scalar;
         if (form == value_form::dense) return dense_map<M>::from_matrix(matrix);
         M const u = left.value();
+        if (form == value_form::low_rank)
+            return dense_map<M>::from_matrix(product(u, identity_plus_product(factors)));
         if (form == value_form::orthogonal) return {u, transpose(u)};
         M const v = right.value();
         return {product_transposed(scale_columns(u, elementwise_exp(log_stretch)), v),
@@ -148,6 +162,7 @@ template <class Parameters, class F> void visit_trained(Parameters& p, F f) {
             visit(parameter_group::value_output, head + "left", v.left.latent);
             visit(parameter_group::value_output, head + "right", v.right.latent);
             visit(parameter_group::value_output, head + "log_stretch", v.log_stretch);
+            visit(parameter_group::value_output, head + "factors", v.factors);
         }
         if (p.chosen.up_down) visit(parameter_group::up_down, layer + "up_down", p.layers[i].log_up);
     }
@@ -158,6 +173,7 @@ template <class T>
 [[nodiscard]] bool is_well_conditioned(std::string const& name, eigen_matrix<T> const& x, double limit) {
     auto const is = [&](std::string_view end) { return name.size() > end.size() && name.ends_with(end); };
     if (is(".matrix")) return condition_number(x) <= limit;
+    if (is(".factors")) return condition_number(identity_plus_product(x)) <= limit;
     if (is(".log_stretch"))
         return std::exp(static_cast<double>(x.values.maxCoeff() - x.values.minCoeff())) <= limit;
     return true;
@@ -174,8 +190,8 @@ template <class To, class From, class F>
         layer_parameters<To> to;
         for (auto const& k : from.query_key) to.query_key.push_back({f(k.log_scale), f(k.angle), f(k.rest)});
         for (auto const& v : from.value_output)
-            to.value_output.push_back(
-                {v.form, orthogonal(v.left), orthogonal(v.right), f(v.log_stretch), f(v.matrix)});
+            to.value_output.push_back({v.form, orthogonal(v.left), orthogonal(v.right), f(v.log_stretch),
+                                       f(v.matrix), f(v.factors)});
         to.log_up = f(from.log_up);
         r.layers.push_back(std::move(to));
     }

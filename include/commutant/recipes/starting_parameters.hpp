@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <stdexcept>
+#include <string>
 
 #include <commutant/optimize/transform_parameters.hpp>
 #include <commutant/recipes/hadamard.hpp>
@@ -17,15 +20,32 @@ struct transform_forms {
     transform_set chosen{};
     orthogonal_form rotations = orthogonal_form::cayley;
     value_form values = value_form::dense;
+    std::size_t value_rank = 0;  ///< of value_form::low_rank; 0: an eighth of head_dim
     rotation_start residual_stream_start = rotation_start::hadamard;
     rotation_start value_output_start = rotation_start::hadamard;
     std::size_t down_block = 0;  ///< width of T_d's blocks; 0: the largest power of two that divides ffn_dim
 };
 
+/// Factors whose product is zero, from where both can be trained: A is zero, B random with columns of about unit length.
+///
+/// Shape     result: [2 dim, rank], A above B
+/// Errors    std::domain_error if the rank is above dim
+template <class M> [[nodiscard]] M low_rank_start(std::size_t dim, std::size_t rank, random_source& random) {
+    if (rank > dim)
+        throw std::domain_error("low_rank_start: rank " + std::to_string(rank) + ", expected at most " +
+                                std::to_string(dim));
+    using scalar = typename M::scalar;
+    std::size_t const n = rank != 0 ? rank : (dim + 7) / 8;
+    parameter_source<scalar> source(random);
+    M const b = scaled(parameter_matrix<M>(source, dim, n, 0),
+                       static_cast<scalar>(std::sqrt(12 / static_cast<double>(dim))));
+    return append_rows(M(dim, n), b);
+}
+
 /// Parameters to start from: randomised Hadamard matrices or the identity for rotations, the identity for scales; transforms
 /// that are not chosen are the identity. T_k is left out where queries and keys are normed.
 ///
-/// Errors    std::domain_error if down_block does not fit
+/// Errors    std::domain_error if down_block or value_rank does not fit
 template <class M>
 [[nodiscard]] transform_parameters<M> starting_parameters(model_config const& c, transform_forms const& forms,
                                                           random_source& random) {
@@ -51,6 +71,9 @@ template <class M>
         if (forms.values == value_form::dense) {
             v.matrix = v.left.start;
             v.left = {};
+        } else if (forms.values == value_form::low_rank) {
+            v.left.latent = M();  // stays where it starts
+            v.factors = low_rank_start<M>(c.head_dim, forms.value_rank, random);
         } else {
             v.right = rotation(c.head_dim, true, rotation_start::identity);
             v.log_stretch = M(1, c.head_dim);

@@ -11,8 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include <commutant/recipes/constant_token_scale.hpp>
 #include <commutant/recipes/distillation_checkpoint.hpp>
 #include <commutant/recipes/local_stage.hpp>
+#include <commutant/recipes/moment_start.hpp>
 
 namespace commutant {
 
@@ -20,12 +22,14 @@ namespace commutant {
 enum class token_scale_choice {
     off,
     on,
-    measured  ///< both are trained for a while, and held-out text decides
+    constant,  ///< off; in its place one constant for each sub-block, merged into T_v and T_u
+    measured   ///< on and off are trained for a while, and held-out text decides
 };
 
 /// A recipe that trains: what is trained, and how. Nothing else distinguishes one from another.
 struct training_recipe {
     transform_forms forms{};
+    moment_start moments{};  ///< transforms that start in closed form
     token_scale_choice token_scale = token_scale_choice::off;
     local_options local{};                ///< n_steps 0: left out
     distillation_options distillation{};  ///< n_steps 0: left out
@@ -93,12 +97,16 @@ template <class T>
     auto transforms = starting_parameters<running>(teacher.config, recipe.forms, random);
     if (recipe.forms.chosen.query_key && !transforms.chosen.query_key)
         r.notes.push_back("without T_k: q/k norms stand between the projections and RoPE");
-    if (recipe.local.n_steps != 0)
-        r.local = minimise_weight_norms(teacher, transforms, recipe.local, labelled("local stage"));
-
     auto const& all = text.training.windows();
     token_sequences const windows(
         all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(recipe.range_windows, all.size())));
+    if (recipe.moments.value_output || recipe.moments.up_down)
+        start_from_moments(teacher, activation_moments(teacher, windows, labelled("moments")), recipe.moments,
+                           transforms);
+    if (recipe.local.n_steps != 0)
+        r.local = minimise_weight_norms(teacher, transforms, recipe.local, labelled("local stage"));
+    if (recipe.token_scale == token_scale_choice::constant)
+        scale_by_constants(transforms, mean_token_scales(teacher, windows));
     auto const start_with = [&](bool token_scale) {
         auto chosen = transforms;
         chosen.chosen.token_scale = token_scale;
