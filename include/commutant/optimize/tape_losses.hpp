@@ -55,27 +55,35 @@ template <class T> [[nodiscard]] tape_matrix<T> lp_norm(tape_matrix<T> const& a,
     if (p < 1 || a.size() == 0)
         throw std::invalid_argument("lp_norm: p is " + std::to_string(p) + " and the matrix has " +
                                     std::to_string(a.size()) + " elements, expected at least 1 of both");
-    auto const power = [](auto const& x, int n) {  // n >= 0
-        typename eigen_matrix<T>::storage y = eigen_matrix<T>::storage::Ones(x.rows(), x.cols());
-        for (int i = 0; i < n; ++i) y = y.cwiseProduct(x);
+    // Row by row, so that powers are multiplied up in cache.
+    using row = Eigen::Array<T, 1, Eigen::Dynamic>;
+    auto const power = [](row const& x, int n) {  // n >= 0
+        row y = row::Ones(x.cols());
+        for (int i = 0; i < n; ++i) y *= x;
         return y;
     };
     // In units of the largest element, whose powers neither overflow nor vanish.
-    T const largest = a.value().values.cwiseAbs().maxCoeff(), unit = largest > T(0) ? largest : T(1);
-    auto const count = static_cast<T>(a.size());
-    T const share = power((a.value().values / unit).cwiseAbs().eval(), p).sum() / count;
-    T const root = static_cast<T>(std::pow(static_cast<double>(share), 1.0 / p));
+    auto const& values = a.value().values;
+    T const largest = values.cwiseAbs().maxCoeff(), unit = largest > T(0) ? largest : T(1);
+    auto const count = static_cast<double>(a.size());
+    double sum = 0;
+    for (Eigen::Index i = 0; i < values.rows(); ++i)
+        sum += static_cast<double>(power((values.row(i).array() / unit).abs(), p).sum());
+    T const root = static_cast<T>(std::pow(sum / count, 1.0 / p));
     eigen_matrix<T> norm(1, 1);
     norm(0, 0) = unit * root;
-    return recorded(
-        tape_matrix<T>(std::move(norm)), {&a},
-        [x = saved_values<T>(a), power, p, unit, root, count](auto& g, tape_inputs<T> const& in) {
-            if (root == T(0)) return;
-            T const factor = g(0, 0) / count;
-            auto const in_units = ((*x).array() / (unit * root)).eval();
-            in[0]->add(
-                (power(in_units.abs().matrix().eval(), p - 1).array() * in_units.sign() * factor).matrix());
-        });
+    return recorded(tape_matrix<T>(std::move(norm)), {&a},
+                    [x = saved_values<T>(a), power, p, unit, root, count](auto& g, tape_inputs<T> const& in) {
+                        if (root == T(0)) return;
+                        T const factor = static_cast<T>(static_cast<double>(g(0, 0)) / count),
+                                size = unit * root;
+                        typename eigen_matrix<T>::storage slope((*x).rows(), (*x).cols());
+                        for (Eigen::Index i = 0; i < slope.rows(); ++i) {
+                            row const in_units = (*x).row(i).array() / size;
+                            slope.row(i) = power(in_units.abs(), p - 1) * in_units.sign() * factor;
+                        }
+                        in[0]->add(std::move(slope));
+                    });
 }
 
 /// A target that no loss is paid for.

@@ -35,8 +35,11 @@ template <class T>
 
 /// a: g^T
 template <class T> [[nodiscard]] tape_matrix<T> transpose(tape_matrix<T> const& a) {
-    return recorded(tape_matrix<T>(transpose(a.value())), {&a},
-                    [](auto& g, tape_inputs<T> const& in) { in[0]->add(g.transpose()); });
+    return recorded(tape_matrix<T>(transpose(a.value())), {&a}, [](auto& g, tape_inputs<T> const& in) {
+        eigen_matrix<T> arrived;
+        arrived.values = std::move(g);
+        in[0]->add(std::move(transpose(arrived).values));
+    });
 }
 
 /// a, b: g

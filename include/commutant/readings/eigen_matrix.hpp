@@ -65,8 +65,20 @@ template <class T>
     return r;
 }
 
+/// In squares that stay in cache: whole rows on one side are whole columns on the other.
 template <class T> [[nodiscard]] eigen_matrix<T> transpose(eigen_matrix<T> const& a) {
-    return a.values.transpose();
+    constexpr std::size_t side = 16;
+    eigen_matrix<T> r;
+    r.values.resize(a.values.cols(), a.values.rows());
+    std::size_t const rows = a.rows(), cols = a.cols();
+    for (std::size_t i = 0; i < rows; i += side)
+        for (std::size_t j = 0; j < cols; j += side) {
+            std::size_t const i_end = i + side < rows ? i + side : rows,
+                              j_end = j + side < cols ? j + side : cols;
+            for (std::size_t k = j; k < j_end; ++k)
+                for (std::size_t l = i; l < i_end; ++l) r.data()[k * rows + l] = a.data()[l * cols + k];
+        }
+    return r;
 }
 
 template <class T>
