@@ -7,12 +7,15 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <commutant/model/random_decoder.hpp>
 #include <commutant/readings/eigen_matrix.hpp>
+#include <commutant/recipes/distributions.hpp>
+#include <commutant/recipes/single_quantizer.hpp>
 
 namespace cm = commutant;
 using float64 = cm::eigen_matrix<double>;
@@ -306,6 +309,69 @@ TEST_CASE("quantize_decoder: four bits fewer cost about a factor of sixteen in t
     double const at_4 = error("4-16-4"), at_8 = error("8-16-8");
     CHECK(at_4 > 4 * at_8);
     CHECK(at_8 > 0);
+}
+
+TEST_CASE("single quantisers: what is named is rounded as in the whole, everything else stays as it was",
+          "[recipes]") {
+    auto const m = small_decoder<float64>();
+    auto const settings = settings_of("4-4-5", cm::coverage::plus_bmm);
+    auto const grids = cm::set_grids(m, calibration_windows, settings);
+    auto const whole = cm::quantize_decoder_on(m, grids, settings);
+    auto const weights = cm::with_weights_quantized(m, grids, settings);
+    std::vector<cm::linear<float64> const*> of_whole;
+    cm::visit_block_linears(whole.model, [&](std::string const&, auto const& l) { of_whole.push_back(&l); });
+    std::size_t next = 0;
+    cm::visit_block_linears(weights.model, [&](std::string const& name, auto const& l) {
+        CAPTURE(name);
+        CHECK(l.weight.values == of_whole[next++]->weight.values);
+    });
+    cm::random_source random(8);
+    cm::parameter_source<double> source(random);
+    auto const x = cm::parameter_matrix<float64>(source, 5, 12, 0);
+    for (location const where : all_locations) {
+        CAPTURE(cm::to_string(where));
+        CHECK(weights.tap()(where, 1, x).values == x.values);
+        if (!cm::is_quantized(settings, where)) continue;
+        auto const one = cm::with_location_quantized(m, where, grids, settings);
+        CHECK(one.model.layers[0].q_proj.weight.values == m.layers[0].q_proj.weight.values);
+        CHECK(one.model.layers[1].down_proj.weight.values == m.layers[1].down_proj.weight.values);
+        for (location const other : all_locations) {
+            CAPTURE(cm::to_string(other));
+            auto const rounded = one.tap()(other, 1, x);
+            if (other == where)
+                CHECK(rounded.values == whole.tap()(where, 1, x).values);
+            else
+                CHECK(rounded.values == x.values);
+        }
+    }
+}
+
+TEST_CASE("distributions: every covered activation is counted, the first token of a window apart",
+          "[recipes]") {
+    auto const m = small_decoder<float64>();
+    auto const seen = recorded(m, calibration_windows);
+    auto const found = cm::activation_distributions(m, calibration_windows, cm::coverage::linears_kv);
+    for (std::size_t layer = 0; layer <= m.layers.size(); ++layer)
+        for (location const where : all_locations) {
+            CAPTURE(layer, cm::to_string(where));
+            auto const& s = found.at(layer, where);
+            bool const is_there = layer < m.layers.size() && cm::covers(cm::coverage::linears_kv, where);
+            if (!is_there) {
+                CHECK(s.all().count() == 0);
+                continue;
+            }
+            auto const agrees = [](cm::value_statistics const& counted, std::vector<double> const& values) {
+                cm::value_statistics expected;
+                expected.observe(std::span<double const>(values));
+                CHECK(counted.count() == values.size());
+                CHECK(counted.max_abs() == expected.max_abs());
+                CHECK(counted.rms() == Approx(expected.rms()));
+                CHECK(counted.histogram() == expected.histogram());
+            };
+            agrees(s.first_token, seen.first_rows.at({layer, where}));
+            agrees(s.behind_first, seen.other_rows.at({layer, where}));
+            agrees(s.all(), seen.everything.at({layer, where}));
+        }
 }
 
 TEST_CASE("quantize_decoder: a weight that its settings do not fit is named", "[recipes]") {
