@@ -31,6 +31,7 @@ void add_inspect(CLI::App& app, chosen_command& chosen);
 void add_check(CLI::App& app, chosen_command& chosen);
 void add_eval(CLI::App& app, chosen_command& chosen);
 void add_quantize(CLI::App& app, chosen_command& chosen);
+void add_study(CLI::App& app, chosen_command& chosen);
 void add_generate(CLI::App& app, chosen_command& chosen);
 
 }  // namespace program

@@ -170,10 +170,10 @@ bool is_trained_recipe(std::string const& name) {
 }
 
 void training_options::add_to(CLI::App& command) {
-    command_ = &command;
-    std::string const group = "Recipes that train";
     auto const add = [&](char const* name, auto& value, char const* text) {
-        return command.add_option(name, value, text)->group(group);
+        return command.add_option(name, value, text)
+            ->group("Recipes that train")
+            ->each([this, name](std::string const&) { given.emplace_back(name); });
     };
     auto const positive = CLI::Range(std::size_t{1}, std::size_t{1} << 24);
     add("--local-steps", local_steps,
@@ -230,20 +230,14 @@ void training_options::add_to(CLI::App& command) {
         "file to keep the state of training in, and to go on from if it is there");
 }
 
-bool training_options::was_given(char const* name) const { return command_->count(name) != 0; }
-
-std::vector<std::string> training_options::given() const {
-    std::vector<std::string> names;
-    for (auto const* option : command_->get_options())
-        if (option->get_group() == "Recipes that train" && option->count() != 0)
-            names.push_back(option->get_name());
-    return names;
+bool training_options::was_given(char const* name) const {
+    return std::find(given.begin(), given.end(), name) != given.end();
 }
 
 trained_models trained(std::string const& recipe, training_options const& options,
                        cm::decoder<float32> const& model, cm::token_sequences calibration,
-                       std::size_t range_windows, cm::quantization_settings const& settings,
-                       std::size_t seed) {
+                       std::size_t range_windows, cm::quantization_settings const& settings, std::size_t seed,
+                       stage_log& stages) {
     auto const r = recipe_of(recipe, options, range_windows, seed);
     auto const text = cm::split_calibration(std::move(calibration));
     keep_freed_memory();
@@ -251,7 +245,7 @@ trained_models trained(std::string const& recipe, training_options const& option
     std::optional<progress_bar> bar;
     std::string of_bar;
     auto const show = [&](std::string const& label, std::size_t done, std::size_t total) {
-        if (label != of_bar) bar.reset(), bar.emplace(label);
+        if (label != of_bar) bar.reset(), bar.emplace(label), stages.begin(label);
         of_bar = label;
         (*bar)(done, total);
     };
@@ -262,8 +256,8 @@ trained_models trained(std::string const& recipe, training_options const& option
     watch.distillation = [&](cm::distillation_progress const& p) {
         std::string const left = p.seconds_left < 90 ? formatted("%.0f s", p.seconds_left)
                                                      : formatted("%.0f min", p.seconds_left / 60);
-        of_bar.clear();
-        if (!bar) bar.emplace("training");
+        if (of_bar != "training") bar.reset(), bar.emplace("training"), stages.begin("training");
+        of_bar = "training";
         bar->relabel("training, held out " + formatted("%.4f", p.held_out) + ", " + left + " left");
         (*bar)(p.step, p.n_steps);
         seconds = p.seconds;
@@ -278,6 +272,7 @@ trained_models trained(std::string const& recipe, training_options const& option
     bar.reset();
 
     trained_models found;
+    found.interrupted = interrupted.load();
     for (auto const& stage : outcome.stages) {
         found.stages.push_back({stage.name, behind_one_type(stage.parameters.transforms, r.distillation.eps),
                                 cm::grids_of(stage.parameters.grids, settings), stage.held_out});

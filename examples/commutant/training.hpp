@@ -11,6 +11,7 @@
 #include "output.hpp"
 #include "plans.hpp"
 #include "runs.hpp"
+#include "stage_log.hpp"
 
 // Recipes that train, behind one type: what runs on the tape is compiled in training.cpp once.
 
@@ -46,13 +47,11 @@ struct training_options {
     std::size_t threads = 2;
     std::string checkpoint{};
 
-    void add_to(CLI::App& command);
-    /// Names of the options that were given.
-    [[nodiscard]] std::vector<std::string> given() const;
-    [[nodiscard]] bool was_given(char const* name) const;
+    std::vector<std::string> given{};  ///< names of the options that were, in their order
 
-private:
-    CLI::App const* command_ = nullptr;
+    /// The options must stay where they are until the command line has been parsed.
+    void add_to(CLI::App& command);
+    [[nodiscard]] bool was_given(char const* name) const;
 };
 
 /// A stage's transforms, ready to be merged, and its grids.
@@ -67,16 +66,18 @@ struct trained_model {
 struct trained_models {
     std::vector<trained_model> stages{};  ///< in order; the last is the result
     json numbers{};
+    bool interrupted = false;  ///< by Ctrl-C: the best so far is the result
 };
 
 /// Trains a recipe for a model.
 ///
 /// calibration    windows that are trained on or held out; those in front set ranges
 /// range_windows  how many of them do
+/// stages         told what training is at
 /// Errors         usage_error for options that do not fit together
 [[nodiscard]] trained_models trained(std::string const& recipe, training_options const& options,
                                      cm::decoder<float32> const& model, cm::token_sequences calibration,
                                      std::size_t range_windows, cm::quantization_settings const& settings,
-                                     std::size_t seed);
+                                     std::size_t seed, stage_log& stages);
 
 }  // namespace program

@@ -140,4 +140,14 @@ inline fs::path make_text(fs::path const& path, int n_documents = 6) {
     return path;
 }
 
+/// Text enough to train on, of windows that differ from those of make_text.
+inline fs::path make_training_text(fs::path const& path) {
+    std::string documents;
+    for (int i = 1; i < 12; ++i)
+        documents += "a " + std::string(static_cast<std::size_t>(i), 'm') + " cat sat on no mat at " +
+                     std::string(static_cast<std::size_t>(12 - i), 'x') + "\n<|endoftext|>\n";
+    write_file(path, documents);
+    return path;
+}
+
 }  // namespace program_test

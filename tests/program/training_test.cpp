@@ -15,15 +15,8 @@ namespace {
 struct training_job {
     scratch_folder scratch{};
     fs::path model = make_folder_model(scratch / "model");
-    fs::path calib = scratch / "calib.txt", text = make_text(scratch / "text.txt");
+    fs::path calib = make_training_text(scratch / "calib.txt"), text = make_text(scratch / "text.txt");
 
-    training_job() {
-        std::string documents;
-        for (int i = 1; i < 12; ++i)
-            documents += "a " + std::string(static_cast<std::size_t>(i), 'm') + " cat sat on no mat at " +
-                         std::string(static_cast<std::size_t>(12 - i), 'x') + "\n<|endoftext|>\n";
-        write_file(calib, documents);
-    }
     [[nodiscard]] words arguments(std::string const& recipe, words const& more) const {
         words a{"quantize", model.string(), "--recipe", recipe,        "--bits", "4-8-6",
                 "--calib",  calib.string(), "--eval",   text.string(), "--json", "-"};
