@@ -123,6 +123,22 @@ TEST_CASE("quantize: options of training reach the numbers", "[program]") {
               .empty());
 }
 
+TEST_CASE(
+    "quantize: where S_n is measured, the better trial goes on and ends where it would have ended alone",
+    "[program]") {
+    training_job const job;
+    words const steps{"--local-steps", "2", "--steps", "30",
+                      "--batch",       "2"};  // held-out text is looked at after 25
+    auto const with_choice = [&](char const* choice) {
+        return job.numbers("fptquant", with(steps, {"--token-scale", choice})).at("training");
+    };
+    auto const measured = with_choice("auto"), on = with_choice("on"), off = with_choice("off");
+    CHECK(on.at("held_out") != off.at("held_out"));
+    auto const& alone = measured.at("transforms").back() == "token_scale" ? on : off;
+    CHECK(measured.at("held_out") == alone.at("held_out"));
+    CHECK(measured.at("curve") == alone.at("curve"));
+}
+
 TEST_CASE("quantize: training goes on from its checkpoint, and ends where it would have ended", "[program]") {
     training_job const job;
     words const options = with(few_steps, {"--token-scale", "off"});

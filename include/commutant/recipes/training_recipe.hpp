@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -23,7 +24,7 @@ enum class token_scale_choice {
     off,
     on,
     constant,  ///< off; in its place one constant for each sub-block, merged into T_v and T_u
-    measured   ///< on and off are trained for a while, and held-out text decides
+    measured   ///< on and off are trained for a while, held-out text decides, and the better one goes on
 };
 
 /// A recipe that trains: what is trained, and how. Nothing else distinguishes one from another.
@@ -34,7 +35,8 @@ struct training_recipe {
     local_options local{};                ///< n_steps 0: left out
     distillation_options distillation{};  ///< n_steps 0: left out
     std::size_t range_windows = 16;       ///< first windows of the training text, for ranges
-    double trial_share = 0.125;  ///< of the steps, in each of the two trials of token_scale_choice::measured
+    double trial_share =
+        0.125;  ///< of the steps, before token_scale_choice::measured decides; whole looks at held-out text
 };
 
 /// Student parameters at the end of a stage, and their divergence from the original on held-out text.
@@ -75,6 +77,14 @@ template <class T>
     return {std::move(transforms), std::move(grids)};
 }
 
+/// Steps of each trial: the share, up to a look at held-out text that training takes anyway.
+[[nodiscard]] inline std::size_t trial_steps(training_recipe const& recipe) {
+    auto const& d = recipe.distillation;
+    double const share = recipe.trial_share * static_cast<double>(d.n_steps);
+    auto const looks = static_cast<std::size_t>(std::ceil(share / static_cast<double>(d.check_every)));
+    return std::min(looks * d.check_every, d.n_steps);
+}
+
 }  // namespace detail
 
 /// Runs a recipe: the data-free stage, ranges, the end-to-end stage.
@@ -113,33 +123,49 @@ template <class T>
         return detail::with_ranges(teacher, std::move(chosen), recipe.distillation.eps, windows, settings,
                                    labelled("ranges"));
     };
-    auto const trainer = [&](student_parameters<running> const& start, distillation_options const& options) {
-        return std::make_unique<distillation<T>>(teacher, start, settings, text.training, text.held_out,
-                                                 options);
+    auto const& options = recipe.distillation;
+    struct training_run {
+        student_parameters<running> start;
+        distillation<T> trainer;
+        double held_out = trainer.check_held_out();    ///< before the first step
+        std::vector<distillation_progress> watched{};  ///< of a trial
     };
-    bool token_scale = recipe.token_scale == token_scale_choice::on;
+    auto const run_with = [&](bool token_scale) {
+        auto start = start_with(token_scale);
+        // In place: a trainer cannot be moved.
+        return std::unique_ptr<training_run>(new training_run{
+            start, distillation<T>(teacher, start, settings, text.training, text.held_out, options)});
+    };
+    std::unique_ptr<training_run> run;
     if (recipe.token_scale == token_scale_choice::measured) {
-        auto options = recipe.distillation;
-        options.n_steps = static_cast<std::size_t>(recipe.trial_share * static_cast<double>(options.n_steps));
+        std::size_t const trial_end = detail::trial_steps(recipe);
         double measured[2] = {};
         for (bool const on : {false, true}) {
-            auto const trial = trainer(start_with(on), options);
-            trial->run(
-                [&](distillation_progress const& p) {
-                    if (watch.progress)
-                        watch.progress(on ? "trial with S_n" : "trial without S_n", p.step, p.n_steps);
-                },
-                watch.stop);
-            measured[on ? 1 : 0] = trial->best_divergence();
+            auto trial = run_with(on);
+            auto const at_end = [&] {
+                return trial->trainer.step() >= trial_end || (watch.stop && watch.stop());
+            };
+            if (trial_end != 0)
+                trial->trainer.run(
+                    [&](distillation_progress const& p) {
+                        trial->watched.push_back(p);
+                        if (watch.progress)
+                            watch.progress(on ? "trial with S_n" : "trial without S_n", p.step, trial_end);
+                    },
+                    at_end);
+            measured[on ? 1 : 0] = trial->trainer.best_divergence();
+            if (!on || measured[1] < measured[0]) run = std::move(trial);
         }
-        token_scale = measured[1] < measured[0];
-        r.notes.push_back(std::string("S_n is ") + (token_scale ? "on" : "off") +
-                          ": held-out divergence after the trials " + std::to_string(measured[1]) +
-                          " with, " + std::to_string(measured[0]) + " without");
+        r.notes.push_back(std::string("S_n is ") + (measured[1] < measured[0] ? "on" : "off") +
+                          ": held-out divergence after " + std::to_string(trial_end) + " steps " +
+                          std::to_string(measured[1]) + " with, " + std::to_string(measured[0]) + " without");
+    } else {
+        run = run_with(recipe.token_scale == token_scale_choice::on);
     }
-    auto start = start_with(token_scale);
-    auto const d = trainer(start, recipe.distillation);
-    r.stages.push_back({"local", std::move(start), d->check_held_out()});
+    auto* const d = &run->trainer;
+    if (watch.distillation)
+        for (auto const& p : run->watched) watch.distillation(p);
+    r.stages.push_back({"local", run->start, run->held_out});
     if (recipe.distillation.n_steps == 0) return r;
     if (!watch.checkpoint.empty() && std::filesystem::exists(watch.checkpoint)) {
         resume_from_checkpoint(*d, watch.checkpoint);
