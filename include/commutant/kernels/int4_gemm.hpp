@@ -177,7 +177,7 @@ void int4_gemm_on(Body const& body, int4_activations const& x, int4_weights_view
 inline constexpr std::array int4_gemm_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
     body<int4_gemm_function>{isa::amx, &int4_amx::run},
-        body<int4_gemm_function>{isa::avx512_vnni, &int4_gemm_driver<int4_avx512_vnni>::run},
+        body<int4_gemm_function>{isa::avx512_vnni, &int4_avx512_vnni::run},
         body<int4_gemm_function>{isa::avx512bw, &int4_gemm_driver<int4_avx512bw>::run},
         body<int4_gemm_function>{isa::avx_vnni, &int4_gemm_driver<int4_avx_vnni>::run},
         body<int4_gemm_function>{isa::avx2, &int4_gemm_driver<int4_avx2>::run},

@@ -161,6 +161,11 @@ std::string shape(product const& p) {
            ", group " + std::to_string(p.o.group);
 }
 
+// The body that calls go to here.
+void chosen_body(detail::int4_gemm_job const& job, detail::int4_gemm_part const& part) noexcept {
+    dispatched<detail::int4_gemm_bodies>::chosen().function(job, part);
+}
+
 // Every body against the scalar one.
 void compare(product const& p) {
     std::vector<float> const expected = p(detail::int4_gemm_scalar);
@@ -346,7 +351,7 @@ TEST_CASE("int4_gemm: rows apart, at any address; nothing between them is touche
                 compare(p);
                 product const in_place(m, 51, 72, {.in_place = true, .gap = gap, .side = side});
                 compare(in_place);
-                std::vector<float> const y = p(detail::int4_gemm_bodies[0].function);
+                std::vector<float> const y = p(chosen_body);
                 for (std::size_t i = 0; i < y.size(); ++i)
                     if (i % p.y_stride >= p.n) CHECK(y[i] == untouched);
             }
@@ -393,11 +398,11 @@ TEST_CASE("int4_gemm: a row has the same bits alone and among others", "[kernels
                         .bias_scales = per::tensor,
                         .residual = false};
         product const all(67, 50, 192, o);
-        std::vector<float> const expected = all(*detail::int4_gemm_bodies[0].function);
+        std::vector<float> const expected = all(chosen_body);
         for (std::size_t const m : {1, 2, 4, 6, 13, 24, 25, 66}) {
             product some = all;
             some.m = m;
-            std::vector<float> const y = some(*detail::int4_gemm_bodies[0].function);
+            std::vector<float> const y = some(chosen_body);
             CHECK(std::equal(y.begin(), y.end(), expected.begin()));
         }
     }
@@ -405,10 +410,7 @@ TEST_CASE("int4_gemm: a row has the same bits alone and among others", "[kernels
 
 TEST_CASE("int4_gemm: the public call chooses a body", "[kernels][int4_gemm]") {
     product const p(9, 33, 72, {});
-    auto const call = [](detail::int4_gemm_job const& job, detail::int4_gemm_part const& part) noexcept {
-        dispatched<detail::int4_gemm_bodies>::chosen().function(job, part);
-    };
-    CHECK(same_bits(p(call), p(detail::int4_gemm_scalar)));
+    CHECK(same_bits(p(chosen_body), p(detail::int4_gemm_scalar)));
 
     std::vector<float> const one{1.0f};
     std::vector<std::int8_t> const codes{1, 2, 3}, weight_codes{4, -5, 6};

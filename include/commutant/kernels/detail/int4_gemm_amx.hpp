@@ -32,7 +32,7 @@ struct int4_amx : int4_avx512 {
         int4_weights_view const& w = job.weights;
         bool const cuts_groups = !w.per_channel && w.group_size % 32 != 0;
         if (job.n_rows <= few_rows || cuts_groups) {
-            int4_gemm_driver<int4_avx512_vnni>::run(job, part);
+            int4_avx512_vnni::run(job, part);
         } else if (part.what == int4_gemm_part::stage::prepare) {
             int4_gemm_driver<int4_amx>::run(job, part);
         } else {
@@ -43,7 +43,7 @@ struct int4_amx : int4_avx512 {
     }
 
     /// Rows an odd number of lines apart: sixteen of them would share a cache set otherwise.
-    [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return true; }
+    [[nodiscard]] static std::size_t rows_in_place(std::size_t) noexcept { return 0; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t left) noexcept { return left <= 16 ? 16 : 32; }
     [[nodiscard]] static std::size_t unpacking_rows(std::size_t left) noexcept { return panel_rows(left); }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t) noexcept { return 32; }

@@ -61,18 +61,17 @@ struct int4_avx512 {
     COMMUTANT_TARGET_AVX512BW static void finish(int4_gemm_job const& job, std::int32_t const* sums,
                                                  std::size_t m, std::size_t n_rows, std::size_t tile,
                                                  std::size_t tiles) noexcept {
-        bool const whole = job.weights.out_features >= (tile + tiles) * 16;
-        bool const by_row = job.scale_step != 0 || job.zero_point_step != 0;
-        bool const adds = job.bias != nullptr || job.residual != nullptr;
-        if (whole && tiles == 4 && job.weights.per_channel && !adds) {
-            if (by_row) {
-                finish_whole<true>(job, sums, m, n_rows, tile * 16, std::make_index_sequence<4>{});
-            } else {
-                finish_whole<false>(job, sums, m, n_rows, tile * 16, std::make_index_sequence<4>{});
-            }
+        if (finishes_whole(job, tile, tiles)) {
+            finish_whole(job, sums, m, n_rows, tile, tiles);
         } else {
             finish_any(job, sums, m, n_rows, tile, tiles);
         }
+    }
+    [[nodiscard]] static bool finishes_whole(int4_gemm_job const& job, std::size_t tile,
+                                             std::size_t tiles) noexcept {
+        int4_weights_view const& w = job.weights;
+        return w.per_channel && job.bias == nullptr && job.residual == nullptr &&
+               (tile + tiles) * w.tile_columns <= w.out_features;
     }
 
     /// A zero point and 256 times it, to multiply the two parts of a column's sum with.
@@ -82,40 +81,44 @@ struct int4_avx512 {
         return _mm512_set1_epi32(static_cast<std::int32_t>(z << 24 | (z & 0xffff)));
     }
 
-    /// Whole tiles of a product per channel to which nothing is added: most of a model's, and on few inputs a
-    /// noticeable part of its time.
-    template <bool ByRow, std::size_t... T>
-    COMMUTANT_TARGET_AVX512BW static void finish_whole(int4_gemm_job const& job, std::int32_t const* sums,
-                                                       std::size_t m, std::size_t n_rows, std::size_t n,
-                                                       std::index_sequence<T...>) noexcept {
-        int4_weights_view const& w = job.weights;
+    /// What finishing a row per channel needs for each column.
+    struct column_factors {
+        alignas(64) std::int32_t offsets[int4_gemm_job::panel_columns];  ///< zero point times column sum
+        alignas(64) float scales[int4_gemm_job::panel_columns];          ///< of the row times of the column
+    };
+    COMMUTANT_TARGET_AVX512BW static void set_factors(int4_gemm_job const& job, std::size_t m,
+                                                      std::size_t tile, std::size_t tiles,
+                                                      column_factors& f) noexcept {
         __m512i const zero_point = zero_point_factors(job.zero_point(m));
-        __m512 const scale = _mm512_set1_ps(job.scale(m));
-        // Of use if all rows share them.
-        __m512i const offsets[] = {
-            _mm512_madd_epi16(_mm512_load_si512(w.column_sums + 2 * (n + T * 16)), zero_point)...};
-        __m512 const scales[] = {_mm512_mul_ps(scale, _mm512_load_ps(w.scales + n + T * 16))...};
-        float* y = job.y + m * job.y_stride + n;
-        for (std::size_t r = 0; r < n_rows;
-             ++r, ++m, sums += int4_gemm_job::panel_columns, y += job.y_stride) {
-            if constexpr (ByRow) {
-                __m512i const row_zero_point = zero_point_factors(job.zero_point(m));
-                __m512 const row_scale = _mm512_set1_ps(job.scale(m));
-                (_mm512_storeu_ps(
-                     y + T * 16, scaled(sums + T * 16,
-                                        _mm512_madd_epi16(_mm512_load_si512(w.column_sums + 2 * (n + T * 16)),
-                                                          row_zero_point),
-                                        _mm512_mul_ps(row_scale, _mm512_load_ps(w.scales + n + T * 16)))),
-                 ...);
-            } else {
-                (_mm512_storeu_ps(y + T * 16, scaled(sums + T * 16, offsets[T], scales[T])), ...);
-            }
+        __m512 const row_scale = _mm512_set1_ps(job.scale(m));
+        for (std::size_t c = 0; c < tiles * 16; c += 16) {
+            std::size_t const n = tile * 16 + c;
+            _mm512_store_si512(
+                f.offsets + c,
+                _mm512_madd_epi16(_mm512_load_si512(job.weights.column_sums + 2 * n), zero_point));
+            _mm512_store_ps(f.scales + c, _mm512_mul_ps(row_scale, _mm512_load_ps(job.weights.scales + n)));
         }
     }
-    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static __m512 scaled(std::int32_t const* sums, __m512i offset,
-                                                                    __m512 scale) noexcept {
-        __m512i const sum = _mm512_sub_epi32(_mm512_loadu_si512(sums), offset);
-        return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, _mm512_setzero_ps());
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static __m512 scaled(__m512i sum, column_factors const& f,
+                                                                    std::size_t column) noexcept {
+        __m512i const whole = _mm512_sub_epi32(sum, _mm512_load_si512(f.offsets + column));
+        return _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_load_ps(f.scales + column),
+                               _mm512_setzero_ps());
+    }
+
+    /// Whole tiles of a product per channel to which nothing is added: most of a model's, and on few inputs a
+    /// noticeable part of its time.
+    COMMUTANT_TARGET_AVX512BW static void finish_whole(int4_gemm_job const& job, std::int32_t const* sums,
+                                                       std::size_t m, std::size_t n_rows, std::size_t tile,
+                                                       std::size_t tiles) noexcept {
+        column_factors f;
+        bool const by_row = job.scale_step != 0 || job.zero_point_step != 0;
+        for (std::size_t r = 0; r < n_rows; ++r, ++m, sums += int4_gemm_job::panel_columns) {
+            if (r == 0 || by_row) set_factors(job, m, tile, tiles, f);
+            float* const y = job.y + m * job.y_stride + tile * 16;
+            for (std::size_t c = 0; c < tiles * 16; c += 16)
+                _mm512_storeu_ps(y + c, scaled(_mm512_loadu_si512(sums + c), f, c));
+        }
     }
 
     COMMUTANT_TARGET_AVX512BW static void finish_any(int4_gemm_job const& job, std::int32_t const* sums,

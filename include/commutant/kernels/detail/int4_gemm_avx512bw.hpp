@@ -25,7 +25,9 @@ struct int4_avx512bw : int4_avx512 {
     static constexpr std::size_t main_rows = 6;
     static constexpr bool unpacks_in_tiles = false;
 
-    [[nodiscard]] static bool copies(int4_gemm_job const&) noexcept { return false; }
+    [[nodiscard]] static std::size_t rows_in_place(std::size_t n) noexcept {
+        return n - n % int4_gemm_job::row_unit;
+    }
     [[nodiscard]] static std::size_t streamed_rows(std::size_t n) noexcept { return n <= 2 ? n : 4; }
     [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 4; }
     [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 2; }

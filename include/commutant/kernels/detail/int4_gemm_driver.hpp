@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "commutant/kernels/detail/int4_gemm_job.hpp"
+#include "commutant/kernels/int4_pack.hpp"
 
 namespace commutant::kernels::detail {
 
@@ -49,8 +51,8 @@ using int4_tile_function = void(int4_tile const&) noexcept;
 /// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(grouped, rows): tiles that unpack in
 ///           registers, for few rows; panel_rows(rows_left): tiles that read an unpacked panel, most of
 ///           main_rows; panel_tiles(grouped), block_inputs, block_rows; unpacks_in_tiles: whether the first
-///           tile of a panel unpacks it, of unpacking_rows(rows_left), otherwise unpack does; copies(job):
-///           whether all rows are copied; row_sums, finish; tile(source, grouped, rows, tiles)
+///           tile of a panel unpacks it, of unpacking_rows(rows_left), otherwise unpack does; rows_in_place(n):
+///           rows of n that tiles may read where they are, without going beyond the last one; row_sums, finish; tile(source, grouped, rows, tiles)
 template <class Kit> struct int4_gemm_driver {
     using job_t = int4_gemm_job;
 
@@ -64,11 +66,11 @@ template <class Kit> struct int4_gemm_driver {
         }
     }
 
-    /// First row that is read from its copy. Rows in whole units of tiles may be read where they are, unless
-    /// the last step of a row is cut short: tiles read whole steps, and whole tiles of rows.
+    /// First row that is read from its copy. Rows may be read where they are where tiles, which read whole steps,
+    /// do not go beyond their ends.
     [[nodiscard]] static std::size_t first_copy(job_t const& job) noexcept {
-        bool const all = job.codes == nullptr || job.weights.in_features % 64 != 0 || Kit::copies(job);
-        return all ? 0 : job.n_rows - job.n_rows % job_t::row_unit;
+        bool const cut_short = job.weights.in_features % int4_weights_view::step_inputs != 0;
+        return job.codes == nullptr || cut_short ? 0 : Kit::rows_in_place(job.n_rows);
     }
 
     static void prepare(job_t const& job, int4_gemm_part const& part) noexcept {
@@ -83,21 +85,13 @@ template <class Kit> struct int4_gemm_driver {
                 if (job.codes != nullptr) {
                     std::memcpy(copy, job.codes + m * job.row_stride, k);
                 } else {
-                    unpack_row(job.packed + m * job.row_stride / 2, k, copy);
+                    unpack_int4({job.packed + m * job.row_stride / 2, (k + 1) / 2}, std::span(copy, k));
                 }
                 std::memset(copy + k, 0, padded - k);
                 row = copy;
             }
             Kit::row_sums(row, k, job.weights.group_size, job.corrections + m * n_groups);
         }
-    }
-
-    static void unpack_row(std::uint8_t const* packed, std::size_t k, std::int8_t* codes) noexcept {
-        for (std::size_t i = 0; i < k / 2; ++i) {
-            codes[2 * i] = static_cast<std::int8_t>(((packed[i] & 15) ^ 8) - 8);
-            codes[2 * i + 1] = static_cast<std::int8_t>((packed[i] >> 4 ^ 8) - 8);
-        }
-        if (k % 2 != 0) codes[k - 1] = static_cast<std::int8_t>(((packed[k / 2] & 15) ^ 8) - 8);
     }
 
     /// Fills in what a tile needs to know about rows m, m + 1, ... and inputs from step on.
