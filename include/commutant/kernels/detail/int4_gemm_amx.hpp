@@ -49,7 +49,8 @@ struct int4_amx : int4_avx512 {
     [[nodiscard]] static std::size_t streamed_rows(std::size_t) noexcept { return 32; }
     [[nodiscard]] static std::size_t panel_tiles(bool) noexcept { return 4; }
     [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 4; }
-    static void row_sums(std::int8_t const*, std::size_t, std::size_t, std::int32_t*) noexcept {}
+    static void row_sums(std::int8_t const*, std::size_t, std::size_t, std::size_t, std::size_t,
+                         std::int32_t*) noexcept {}
 
     /// Tiles 0 to 3 are sums, 4 and 5 activations of so many inputs, 6 and 7 weights.
     COMMUTANT_TARGET_AMX static void configure(std::size_t inputs) noexcept {

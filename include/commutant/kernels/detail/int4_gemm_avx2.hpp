@@ -35,25 +35,33 @@ struct int4_avx2_common {
         return left <= 4 || left == 7 || left == 8 ? 4 : 6;
     }
 
-    /// corrections[g] = -8 times the sum of a group of codes.
-    COMMUTANT_TARGET_AVX2 static void row_sums(std::int8_t const* row, std::size_t k, std::size_t group,
+    static void unpack_row(std::uint8_t const* packed, std::size_t k, std::int8_t* codes) noexcept {
+        int4_unpack_row(packed, k, codes);
+    }
+
+    /// corrections[r, g] = -8 times the sum of a group of codes of a row.
+    COMMUTANT_TARGET_AVX2 static void row_sums(std::int8_t const* rows, std::size_t stride,
+                                               std::size_t n_rows, std::size_t k, std::size_t group,
                                                std::int32_t* corrections) noexcept {
+        for (std::size_t r = 0; r < n_rows; ++r, rows += stride)
+            for (std::size_t begin = 0; begin < k; begin += group)
+                *corrections++ = -8 * sum(rows + begin, group);
+    }
+    COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static std::int32_t sum(std::int8_t const* codes,
+                                                                   std::size_t n) noexcept {
+        // Sums of absolute differences take unsigned bytes: x + 128, whose excess is known.
         __m256i const top = _mm256_set1_epi8(-128), zero = _mm256_setzero_si256();
-        for (std::size_t begin = 0; begin < k; begin += group, ++corrections) {
-            // Sums of absolute differences take unsigned bytes: x + 128, whose excess is known.
-            __m256i sum = zero;
-            std::size_t i = 0;
-            for (; i + 32 <= group; i += 32) {
-                __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(row + begin + i));
-                sum = _mm256_add_epi64(sum, _mm256_sad_epu8(_mm256_xor_si256(x, top), zero));
-            }
-            alignas(32) std::array<std::int64_t, 4> parts{};
-            _mm256_store_si256(reinterpret_cast<__m256i*>(parts.data()), sum);
-            std::int64_t total =
-                parts[0] + parts[1] + parts[2] + parts[3] - 128 * static_cast<std::int64_t>(i);
-            for (; i < group; ++i) total += row[begin + i];
-            *corrections = static_cast<std::int32_t>(-8 * total);
+        __m256i sums = zero;
+        std::size_t i = 0;
+        for (; i + 32 <= n; i += 32) {
+            __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(codes + i));
+            sums = _mm256_add_epi64(sums, _mm256_sad_epu8(_mm256_xor_si256(x, top), zero));
         }
+        alignas(32) std::array<std::int64_t, 4> parts{};
+        _mm256_store_si256(reinterpret_cast<__m256i*>(parts.data()), sums);
+        std::int64_t total = parts[0] + parts[1] + parts[2] + parts[3] - 128 * static_cast<std::int64_t>(i);
+        for (; i < n; ++i) total += codes[i];
+        return static_cast<std::int32_t>(total);
     }
 
     COMMUTANT_TARGET_AVX2 static void unpack(std::uint8_t const* lines, std::size_t, std::size_t,

@@ -6,36 +6,75 @@
 
 #if defined(COMMUTANT_KERNELS_X86)
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include "commutant/kernels/detail/int4_gemm_job.hpp"
+#include "commutant/kernels/detail/int4_pack_avx512.hpp"
 
 namespace commutant::kernels::detail {
 
 /// What the 512-bit bodies share around their tiles.
 struct int4_avx512 {
-    /// corrections[g] = -8 times the sum of a group of codes.
-    COMMUTANT_TARGET_AVX512BW static void row_sums(std::int8_t const* row, std::size_t k, std::size_t group,
+    /// corrections[r, g] = -8 times the sum of a group of codes of a row.
+    COMMUTANT_TARGET_AVX512BW static void row_sums(std::int8_t const* rows, std::size_t stride,
+                                                   std::size_t n_rows, std::size_t k, std::size_t group,
                                                    std::int32_t* corrections) noexcept {
-        __m512i const top = _mm512_set1_epi8(-128), zero = _mm512_setzero_si512();
-        for (std::size_t begin = 0; begin < k; begin += group, ++corrections) {
-            // Sums of absolute differences take unsigned bytes: x + 128, whose excess is known.
-            __m512i sum = zero;
-            std::size_t i = 0;
-            for (; i + 64 <= group; i += 64)
-                sum = _mm512_add_epi64(
-                    sum, _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(row + begin + i), top), zero));
-            if (i < group) {
-                __mmask64 const rest = ~std::uint64_t{0} >> (64 - (group - i));
-                __m512i const x = _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, row + begin + i), top);
-                sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_maskz_mov_epi8(rest, x), zero));
+        // Groups of a row, or whole rows, by four: the ends of four sums cost little more than that of one.
+        bool const whole = group == k;
+        std::size_t const n = whole ? n_rows : k / group, step = whole ? stride : group;
+        for (std::size_t done = 0; done < n_rows; done += whole ? n : 1, corrections += n) {
+            std::int8_t const* const first = rows + done * stride;
+            for (std::size_t i = 0; i < n; i += 4) {
+                // Beyond the last one the last again, not stored.
+                auto const at = [&](std::size_t j) { return first + std::min(i + j, n - 1) * step; };
+                __m128i const sums =
+                    sums_of_four(sum(at(0), group), sum(at(1), group), sum(at(2), group), sum(at(3), group));
+                auto const mask = static_cast<__mmask8>(n - i < 4 ? (1U << (n - i)) - 1 : 15U);
+                _mm_mask_storeu_epi32(corrections + i, mask,
+                                      _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(sums, 3)));
             }
-            std::int64_t const total = _mm512_reduce_add_epi64(sum) - 128 * static_cast<std::int64_t>(group);
-            *corrections = static_cast<std::int32_t>(-8 * total);
         }
+    }
+    /// Codes in sixteen partial sums.
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static __m512i sum(std::int8_t const* codes,
+                                                                  std::size_t n) noexcept {
+        __m512i total = _mm512_setzero_si512();
+        std::size_t i = 0;
+        for (; i + 64 <= n; i += 64)
+            total = _mm512_add_epi32(total, sums_of_fours(_mm512_loadu_si512(codes + i)));
+        if (i == n) return total;
+        return _mm512_add_epi32(total, sums_of_fours(_mm512_maskz_loadu_epi8(first_bytes(n - i), codes + i)));
+    }
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static __m512i sums_of_fours(__m512i codes) noexcept {
+        return _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_set1_epi8(1), codes), _mm512_set1_epi16(1));
+    }
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static __m128i sums_of_four(__m512i a, __m512i b, __m512i c,
+                                                                           __m512i d) noexcept {
+        __m512i const ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        __m512i const cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        __m512i const all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        __m256i const half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+        return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    }
+
+    /// Packed codes of a row, and zeros up to whole 64.
+    COMMUTANT_TARGET_AVX512BW static void unpack_row(std::uint8_t const* packed, std::size_t k,
+                                                     std::int8_t* codes) noexcept {
+        std::size_t i = 0;
+        for (; i + 64 <= k; i += 64) {
+            __m256i const pairs = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(packed + i / 2));
+            _mm512_store_si512(codes + i, zmm_values<true>(zmm_split_pairs(pairs, false)));
+        }
+        if (i == k) return;
+        // The store is a whole one: a load of what a masked store has just written waits for the cache.
+        __m256i const pairs =
+            _mm256_maskz_loadu_epi8(static_cast<__mmask32>(first_bytes((k - i + 1) / 2)), packed + i / 2);
+        __m512i const values = zmm_values<true>(zmm_split_pairs(pairs, false));
+        _mm512_store_si512(codes + i, _mm512_maskz_mov_epi8(first_bytes(k - i), values));
     }
 
     /// Lines of neighbouring column tiles to [2 n_steps][tiles][64] bytes in [0, 15]; then zeros up to whole

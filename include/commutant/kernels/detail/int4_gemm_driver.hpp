@@ -46,13 +46,20 @@ struct int4_tile {
 
 using int4_tile_function = void(int4_tile const&) noexcept;
 
+/// Packed codes of a row, and zeros up to whole 64.
+inline void int4_unpack_row(std::uint8_t const* packed, std::size_t k, std::int8_t* codes) noexcept {
+    unpack_int4({packed, (k + 1) / 2}, std::span(codes, k));
+    std::memset(codes + k, 0, (k + 63) / 64 * 64 - k);
+}
+
 /// Walks over a part of a product with the tiles of one instruction set.
 ///
 /// Kit       max_streamed_rows, streamed_rows(n_rows), streamed_tiles(grouped, rows): tiles that unpack in
 ///           registers, for few rows; panel_rows(rows_left): tiles that read an unpacked panel, most of
 ///           main_rows; panel_tiles(grouped), block_inputs, block_rows; unpacks_in_tiles: whether the first
 ///           tile of a panel unpacks it, of unpacking_rows(rows_left), otherwise unpack does; rows_in_place(n):
-///           rows of n that tiles may read where they are, without going beyond the last one; row_sums, finish; tile(source, grouped, rows, tiles)
+///           rows of n that tiles may read where they are, without going beyond the last one; unpack_row, row_sums,
+///           finish; tile(source, grouped, rows, tiles)
 template <class Kit> struct int4_gemm_driver {
     using job_t = int4_gemm_job;
 
@@ -74,24 +81,27 @@ template <class Kit> struct int4_gemm_driver {
     }
 
     static void prepare(job_t const& job, int4_gemm_part const& part) noexcept {
-        std::size_t const k = job.weights.in_features, padded = (k + 63) / 64 * 64;
-        std::size_t const copied_from = first_copy(job), n_groups = job.weights.n_groups();
-        for (std::size_t m = part.begin_row; m < part.end_row; ++m) {
-            std::int8_t const* row = nullptr;
-            if (m < copied_from) {
-                row = job.codes + m * job.row_stride;
+        std::size_t const k = job.weights.in_features, stride = job.copy_stride();
+        std::size_t const copied_from = first_copy(job);
+        std::size_t const from = std::clamp(copied_from, part.begin_row, part.end_row);
+        auto const copy_of = [&](std::size_t m) { return job.copies + (m - copied_from) * stride; };
+        for (std::size_t m = from; m < part.end_row; ++m) {
+            if (job.codes != nullptr) {
+                std::memcpy(copy_of(m), job.codes + m * job.row_stride, k);
+                std::memset(copy_of(m) + k, 0, (k + 63) / 64 * 64 - k);
             } else {
-                std::int8_t* const copy = job.copies + (m - copied_from) * job.copy_stride();
-                if (job.codes != nullptr) {
-                    std::memcpy(copy, job.codes + m * job.row_stride, k);
-                } else {
-                    unpack_int4({job.packed + m * job.row_stride / 2, (k + 1) / 2}, std::span(copy, k));
-                }
-                std::memset(copy + k, 0, padded - k);
-                row = copy;
+                Kit::unpack_row(job.packed + m * job.row_stride / 2, k, copy_of(m));
             }
-            Kit::row_sums(row, k, job.weights.group_size, job.corrections + m * n_groups);
         }
+        if (part.begin_row < from)
+            row_sums(job, job.codes + part.begin_row * job.row_stride, job.row_stride, part.begin_row, from);
+        if (from < part.end_row) row_sums(job, copy_of(from), stride, from, part.end_row);
+    }
+    static void row_sums(job_t const& job, std::int8_t const* rows, std::size_t stride, std::size_t begin,
+                         std::size_t end) noexcept {
+        int4_weights_view const& w = job.weights;
+        Kit::row_sums(rows, stride, end - begin, w.in_features, w.group_size,
+                      job.corrections + begin * w.n_groups());
     }
 
     /// Fills in what a tile needs to know about rows m, m + 1, ... and inputs from step on.

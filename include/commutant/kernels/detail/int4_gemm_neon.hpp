@@ -33,17 +33,23 @@ struct int4_neon_common {
     [[nodiscard]] static std::size_t streamed_tiles(bool, std::size_t) noexcept { return 1; }
     [[nodiscard]] static std::size_t panel_rows(std::size_t) noexcept { return 4; }
 
-    /// corrections[g] = -8 times the sum of a group of codes.
-    static void row_sums(std::int8_t const* row, std::size_t k, std::size_t group,
-                         std::int32_t* corrections) noexcept {
-        for (std::size_t begin = 0; begin < k; begin += group, ++corrections) {
-            int32x4_t sum = vdupq_n_s32(0);
-            std::size_t i = 0;
-            for (; i + 16 <= group; i += 16) sum = vpadalq_s16(sum, vpaddlq_s8(vld1q_s8(row + begin + i)));
-            std::int32_t total = vaddvq_s32(sum);
-            for (; i < group; ++i) total += row[begin + i];
-            *corrections = -8 * total;
-        }
+    static void unpack_row(std::uint8_t const* packed, std::size_t k, std::int8_t* codes) noexcept {
+        int4_unpack_row(packed, k, codes);
+    }
+
+    /// corrections[r, g] = -8 times the sum of a group of codes of a row.
+    static void row_sums(std::int8_t const* rows, std::size_t stride, std::size_t n_rows, std::size_t k,
+                         std::size_t group, std::int32_t* corrections) noexcept {
+        for (std::size_t r = 0; r < n_rows; ++r, rows += stride)
+            for (std::size_t begin = 0; begin < k; begin += group) {
+                int32x4_t sum = vdupq_n_s32(0);
+                std::size_t i = 0;
+                for (; i + 16 <= group; i += 16)
+                    sum = vpadalq_s16(sum, vpaddlq_s8(vld1q_s8(rows + begin + i)));
+                std::int32_t total = vaddvq_s32(sum);
+                for (; i < group; ++i) total += rows[begin + i];
+                *corrections++ = -8 * total;
+            }
     }
 
     static void unpack(std::uint8_t const* lines, std::size_t, std::size_t, std::size_t n_steps,
