@@ -70,6 +70,7 @@ struct int4_avx512_vnni : int4_avx512 {
             std::size_t tiles = 0;
             for (std::size_t t = part.begin_tile; t < part.end_tile; t += tiles) {
                 tiles = std::min(most_tiles, part.end_tile - t);
+                if (tiles == 3) tiles = 2;
                 p.first_tile = t;
                 p.lines = w.lines + t * p.line_stride;
                 p.direct = finishes_whole(job, t, tiles);
@@ -154,6 +155,7 @@ struct int4_avx512_vnni : int4_avx512 {
             for (std::size_t s = 0; s < chunk_steps; ++s, lines += 64, a += 8)
                 add_step<Waits>(sums, others, lines, p.line_stride, a, a_stride);
         }
+#pragma GCC unroll 1
         for (; left != 0; --left, lines += 64, a += 8)
             add_step<Waits>(sums, others, lines, p.line_stride, a, a_stride);
         if constexpr (by_two<Rows, Tiles>)
@@ -257,18 +259,17 @@ struct int4_avx512_vnni : int4_avx512 {
     using tile_function = void(panel&, std::size_t m, std::size_t n_row_tiles) noexcept;
 
     template <std::size_t Rows>
-    static constexpr std::array<tile_function*, most_tiles> with_rows{&multiply<Rows, 1>, &multiply<Rows, 2>,
-                                                                      &multiply<Rows, 3>, &multiply<Rows, 4>};
+    static constexpr std::array<tile_function*, 3> with_rows{&multiply<Rows, 1>, &multiply<Rows, 2>,
+                                                             &multiply<Rows, 4>};
     template <std::size_t Rows>
-    static constexpr std::array<tile_function*, most_tiles> grouped_with_rows{
-        &multiply_groups<Rows, 1>, &multiply_groups<Rows, 2>, &multiply_groups<Rows, 3>,
-        &multiply_groups<Rows, 4>};
+    static constexpr std::array<tile_function*, 3> grouped_with_rows{
+        &multiply_groups<Rows, 1>, &multiply_groups<Rows, 2>, &multiply_groups<Rows, 4>};
     [[nodiscard]] static tile_function* function(bool per_channel, std::size_t rows,
                                                  std::size_t tiles) noexcept {
         static constexpr std::array whole{with_rows<1>, with_rows<2>, with_rows<3>,
                                           with_rows<4>, with_rows<5>, with_rows<6>};
         static constexpr std::array grouped{grouped_with_rows<1>, grouped_with_rows<2>, grouped_with_rows<3>};
-        return per_channel ? whole[rows - 1][tiles - 1] : grouped[rows - 1][tiles - 1];
+        return per_channel ? whole[rows - 1][tiles / 2] : grouped[rows - 1][tiles / 2];
     }
 };
 
