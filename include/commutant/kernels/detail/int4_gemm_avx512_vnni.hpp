@@ -24,6 +24,8 @@ namespace commutant::kernels::detail {
 struct int4_avx512_vnni : int4_avx512 {
     /// Rows and column tiles of a tile.
     static constexpr std::size_t most_rows = 6, grouped_rows = 3, most_tiles = 4;
+    /// Rows, at most, that pass over all columns before the next ones do: few enough to stay in the second cache.
+    static constexpr std::size_t block_rows = 144;
     /// Steps between requests for lines ahead.
     static constexpr std::size_t chunk_steps = 4;
     /// Up to so many rows wait for memory: bytes in front of each column tile's lines to ask for.
@@ -53,7 +55,10 @@ struct int4_avx512_vnni : int4_avx512 {
         if (part.what == int4_gemm_part::stage::prepare)
             return int4_gemm_driver<int4_avx512_vnni>::prepare(job, part);
         int4_weights_view const& w = job.weights;
-        std::size_t const block = block_rows(w.in_features), most = w.per_channel ? most_rows : grouped_rows;
+        std::size_t const n_rows = part.end_row - part.begin_row,
+                          most = w.per_channel ? most_rows : grouped_rows;
+        std::size_t const n_blocks = (n_rows + block_rows - 1) / block_rows;
+        std::size_t const block = (n_rows + n_blocks - 1) / n_blocks;
         panel p{};
         p.job = &job;
         p.copied_from = int4_gemm_driver<int4_avx512_vnni>::first_copy(job);
@@ -84,11 +89,6 @@ struct int4_avx512_vnni : int4_avx512 {
                                                        n_row_tiles - n_higher);
             }
         }
-    }
-
-    /// Rows that pass over all columns before the next ones do.
-    [[nodiscard]] static std::size_t block_rows(std::size_t in_features) noexcept {
-        return in_features <= 4096 ? 240 : 480;
     }
 
     template <std::size_t Rows, std::size_t Tiles>
