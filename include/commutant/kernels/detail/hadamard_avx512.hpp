@@ -24,6 +24,12 @@ template <> struct zmm_of<float> {
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg load(float const* p) noexcept {
         return _mm512_loadu_ps(p);
     }
+    /// A load that is not made part of the instructions that use it, which would each load again.
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg load_apart(float const* p) noexcept {
+        reg v = load(p);
+        __asm__("" : "+v"(v));
+        return v;
+    }
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static void store(float* p, reg v) noexcept {
         _mm512_storeu_ps(p, v);
     }
@@ -52,12 +58,6 @@ template <> struct zmm_of<float> {
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg fnma(reg a, reg b, reg c) noexcept {
         return _mm512_fnmadd_ps(a, b, c);
     }
-    /// +1 where the lane's number lacks a bit, -1 where it has it.
-    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg signs(unsigned bit) noexcept {
-        __m512i const number = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-        __mmask16 const minus = _mm512_test_epi32_mask(number, _mm512_set1_epi32(static_cast<int>(bit)));
-        return _mm512_mask_blend_ps(minus, _mm512_set1_ps(1.0F), _mm512_set1_ps(-1.0F));
-    }
     /// Signs changed where a bit is set.
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg flipped(reg v, std::uint32_t bits) noexcept {
         return _mm512_mask_xor_ps(v, static_cast<__mmask16>(bits), v, _mm512_set1_ps(-0.0F));
@@ -73,14 +73,6 @@ template <> struct zmm_of<float> {
         else
             return _mm512_shuffle_f32x4(v, v, 0x4e);
     }
-    /// Loads with the butterflies of neighbouring lanes done: both copies come from the load units.
-    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg load_first_stage(float const* p,
-                                                                           reg signs_1) noexcept {
-        reg low, high;
-        __asm__("vmovsldup %1, %0" : "=v"(low) : "m"(*reinterpret_cast<float const(*)[16]>(p)));
-        __asm__("vmovshdup %1, %0" : "=v"(high) : "m"(*reinterpret_cast<float const(*)[16]>(p)));
-        return _mm512_fmadd_ps(high, signs_1, low);
-    }
 };
 
 template <> struct zmm_of<double> {
@@ -89,6 +81,11 @@ template <> struct zmm_of<double> {
 
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg load(double const* p) noexcept {
         return _mm512_loadu_pd(p);
+    }
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg load_apart(double const* p) noexcept {
+        reg v = load(p);
+        __asm__("" : "+v"(v));
+        return v;
     }
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static void store(double* p, reg v) noexcept {
         _mm512_storeu_pd(p, v);
@@ -117,11 +114,6 @@ template <> struct zmm_of<double> {
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg fnma(reg a, reg b, reg c) noexcept {
         return _mm512_fnmadd_pd(a, b, c);
     }
-    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg signs(unsigned bit) noexcept {
-        __m512i const number = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-        __mmask8 const minus = _mm512_test_epi64_mask(number, _mm512_set1_epi64(static_cast<long long>(bit)));
-        return _mm512_mask_blend_pd(minus, _mm512_set1_pd(1.0), _mm512_set1_pd(-1.0));
-    }
     COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg flipped(reg v, std::uint32_t bits) noexcept {
         return _mm512_mask_xor_pd(v, static_cast<__mmask8>(bits), v, _mm512_set1_pd(-0.0));
     }
@@ -133,21 +125,33 @@ template <> struct zmm_of<double> {
         else
             return _mm512_shuffle_f64x2(v, v, 0x4e);
     }
-    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE static reg load_first_stage(double const* p,
-                                                                           reg signs_1) noexcept {
-        reg const v = load(p);
-        return fma(v, signs_1, swapped<1>(v));
-    }
 };
 
-/// Signs of the stages within a register, and a one that the compiler does not see through.
-template <class T> struct zmm_constants { typename zmm_of<T>::reg one, s1, s2, s4, s8; };
+/// +1 where the lane's number lacks bit 2^k, -1 where it has it, for k = 0, 1, ..
+template <class T> struct zmm_stage_signs {
+    static constexpr std::size_t n_stages = sizeof(T) == 4 ? 4 : 3;
+    alignas(64) T values[n_stages][zmm_of<T>::lanes] = {};
 
-template <class T> COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE zmm_constants<T> make_zmm_constants() noexcept {
+    constexpr zmm_stage_signs() noexcept {
+        for (std::size_t k = 0; k < n_stages; ++k)
+            for (std::size_t i = 0; i < zmm_of<T>::lanes; ++i)
+                values[k][i] = (i >> k & 1) != 0 ? T{-1} : T{1};
+    }
+};
+template <class T> inline constexpr zmm_stage_signs<T> zmm_signs{};
+
+/// Signs of the stages within a register, and a one that the compiler does not see through.
+template <class T> struct zmm_constants { typename zmm_of<T>::reg one, s1, s2, s4, s8, factor; };
+
+template <class T>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE zmm_constants<T> make_zmm_constants(T factor) noexcept {
     using z = zmm_of<T>;
-    zmm_constants<T> c{z::all(T{1}), z::signs(1), z::signs(2), z::signs(4), z::signs(8)};
-    __asm__("" : "+v"(c.one), "+v"(c.s1), "+v"(c.s2), "+v"(c.s4), "+v"(c.s8));
-    return c;
+    auto const& signs = zmm_signs<T>.values;
+    typename z::reg one = z::all(T{1}), s1 = z::load(signs[0]), s2 = z::load(signs[1]),
+                    s4 = z::load(signs[2]);
+    typename z::reg s8 = z::load(signs[zmm_stage_signs<T>::n_stages - 1]);
+    __asm__("" : "+v"(one), "+v"(s1), "+v"(s2), "+v"(s4), "+v"(s8));
+    return {one, s1, s2, s4, s8, z::all(factor)};
 }
 
 /// One stage within a register: low + high and low - high for lanes that differ in a bit.
@@ -157,7 +161,24 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE typename zmm_of<T>::reg zmm_stage(
     return zmm_of<T>::fma(v, signs, zmm_of<T>::template swapped<Bit>(v));
 }
 
-/// Butterflies among 2^Stages registers: sums on the adders, differences on the multipliers.
+/// All stages within each of N registers, stage by stage: the next register's instructions fill the waits of one.
+template <class T, int N>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_lane_stages(typename zmm_of<T>::reg* v,
+                                                                zmm_constants<T> const& c) noexcept {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) v[i] = zmm_stage<T, 1>(v[i], c.s1);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) v[i] = zmm_stage<T, 2>(v[i], c.s2);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) v[i] = zmm_stage<T, 4>(v[i], c.s4);
+    if constexpr (zmm_of<T>::lanes == 16) {
+#pragma GCC unroll 16
+        for (int i = 0; i < N; ++i) v[i] = zmm_stage<T, 8>(v[i], c.s8);
+    }
+}
+
+/// Butterflies among 2^Stages registers: sums on the adders, differences there and on the multipliers by turns. Only
+/// multipliers would wait for stores, which share the port of their third operand with them.
 template <class T, int Stages>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_butterflies(typename zmm_of<T>::reg* v,
                                                                 typename zmm_of<T>::reg one) noexcept {
@@ -170,8 +191,54 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_butterflies(typename zmm_of<
             typename z::reg const low = v[i];
             typename z::reg const high = v[i + (1 << s)];
             v[i] = z::add(low, high);
-            v[i + (1 << s)] = z::fnma(one, high, low);
+            v[i + (1 << s)] = s % 2 == 0 ? z::sub(low, high) : z::fnma(one, high, low);
         }
+    }
+}
+
+/// What butterflies have around them.
+template <class T> struct zmm_butterfly_ends {
+    std::uint32_t const* flips;  ///< null: none
+    std::size_t element;         ///< of the first flip
+    T factor;                    ///< 1: none
+    int lines_ahead;  ///< to ask memory for with every 16 registers: 12, 16, or 0 as source is in a cache
+};
+
+/// Bytes from what is read to what memory is asked for while there is something to compute.
+inline constexpr std::size_t hadamard_prefetch_distance = 16384;
+
+template <std::size_t Lines, class T>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void prefetch_ahead(T const* p) noexcept {
+    constexpr std::size_t line = 64;
+    auto const* const at = reinterpret_cast<char const*>(p) + hadamard_prefetch_distance;
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Lines; ++i) _mm_prefetch(at + i * line, _MM_HINT_T0);
+}
+
+/// All stages within N registers and the next Stages ones, from source to target.
+template <class T, int Stages, int N, bool Flip, bool Scale>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void first_registers_avx512(T const* source, T* target,
+                                                                       zmm_butterfly_ends<T> const& ends,
+                                                                       zmm_constants<T> const& c) noexcept {
+    using z = zmm_of<T>;
+    constexpr int at_once = N < 8 ? N : 8;  // for which the constants and swapped lanes leave room
+    typename z::reg v[N];
+#pragma GCC unroll 2
+    for (int begin = 0; begin < N; begin += at_once) {
+#pragma GCC unroll 16
+        for (int i = begin; i < begin + at_once; ++i) {
+            std::size_t const k = static_cast<std::size_t>(i) * z::lanes;
+            v[i] = z::load_apart(source + k);
+            if constexpr (Flip) v[i] = z::flipped(v[i], flip_bits(ends.flips, ends.element + k));
+        }
+        zmm_lane_stages<T, at_once>(v + begin, c);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < N; i += 1 << Stages) zmm_butterflies<T, Stages>(v + i, c.one);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+        if constexpr (Scale) v[i] = z::mul(v[i], c.factor);
+        z::store(target + static_cast<std::size_t>(i) * z::lanes, v[i]);
     }
 }
 
@@ -180,55 +247,56 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_butterflies(typename zmm_of<
 /// Shape     length: a multiple of lanes << Stages
 template <class T, int Stages, bool Flip, bool Scale>
 COMMUTANT_TARGET_AVX512BW void first_pass_avx512(T const* source, T* target, std::size_t length,
-                                                 std::uint32_t const* flips, std::size_t element,
-                                                 T factor) noexcept {
-    using z = zmm_of<T>;
-    constexpr int n = 1 << Stages;
-    zmm_constants<T> const c = make_zmm_constants<T>();
-    typename z::reg const f = z::all(factor);
-    for (std::size_t at = 0; at < length; at += n * z::lanes) {
-        typename z::reg v[n];
-#pragma GCC unroll 16
-        for (int i = 0; i < n; ++i) {
-            std::size_t const k = at + static_cast<std::size_t>(i) * z::lanes;
-            if constexpr (Flip)
-                v[i] = zmm_stage<T, 1>(z::flipped(z::load(source + k), flip_bits(flips, element + k)), c.s1);
-            else
-                v[i] = z::load_first_stage(source + k, c.s1);
-            v[i] = zmm_stage<T, 2>(v[i], c.s2);
-            v[i] = zmm_stage<T, 4>(v[i], c.s4);
-            if constexpr (z::lanes == 16) v[i] = zmm_stage<T, 8>(v[i], c.s8);
-        }
-        zmm_butterflies<T, Stages>(v, c.one);
-#pragma GCC unroll 16
-        for (int i = 0; i < n; ++i) {
-            if constexpr (Scale) v[i] = z::mul(v[i], f);
-            z::store(target + at + static_cast<std::size_t>(i) * z::lanes, v[i]);
+                                                 zmm_butterfly_ends<T> ends) noexcept {
+    constexpr int least = 1 << Stages;
+    constexpr int most = 16;
+    zmm_constants<T> const c = make_zmm_constants<T>(ends.factor);
+    std::size_t const element = ends.element;
+    std::size_t at = 0;
+    for (; at + most * zmm_of<T>::lanes <= length; at += most * zmm_of<T>::lanes) {
+        ends.element = element + at;
+        if (ends.lines_ahead == 12) prefetch_ahead<12>(source + at / 16 * 12);
+        if (ends.lines_ahead == 16) prefetch_ahead<16>(source + at);
+        first_registers_avx512<T, Stages, most, Flip, Scale>(source + at, target + at, ends, c);
+    }
+    if constexpr (least < most) {
+        for (; at < length; at += least * zmm_of<T>::lanes) {
+            ends.element = element + at;
+            first_registers_avx512<T, Stages, least, Flip, Scale>(source + at, target + at, ends, c);
         }
     }
 }
 
-/// Stages further ones at growing distances from distance on, in place.
-template <class T, int Stages, bool Scale>
-COMMUTANT_TARGET_AVX512BW void next_pass_avx512(T* x, std::size_t length, std::size_t distance,
-                                                T factor) noexcept {
+/// Row i of rows a distance apart, asked for in order. Every fourth moves the pointer and the others are reached from it:
+/// the compiler would keep an address for each of them and run out of registers.
+template <class T>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE T* zmm_row(T*& row, std::size_t i, std::size_t distance) noexcept {
+    if (i % 4 == 0) {
+        if (i != 0) row += 4 * distance;
+        __asm__ volatile("" : "+r"(row));
+    }
+    return row + i % 4 * distance;
+}
+
+/// Stages further ones over one run, in place; far, used if Far only, is where the last quarter of the run came from.
+template <class T, int Stages, bool Scale, bool Far>
+COMMUTANT_TARGET_AVX512BW void next_pass_avx512(T* x, std::size_t distance, T factor,
+                                                [[maybe_unused]] T const* far) noexcept {
     using z = zmm_of<T>;
-    constexpr int n = 1 << Stages;
-    typename z::reg one = z::all(T{1});
-    __asm__("" : "+v"(one));
-    typename z::reg const f = z::all(factor);
-    for (std::size_t begin = 0; begin < length; begin += distance << Stages) {
-        T* const block = x + begin;
-        for (std::size_t j = 0; j < distance; j += z::lanes) {
-            typename z::reg v[n];
+    constexpr std::size_t n = std::size_t{1} << Stages;
+    zmm_constants<T> const c = make_zmm_constants<T>(factor);
+    for (std::size_t j = 0; j < distance; j += z::lanes) {
+        typename z::reg v[n];
+        T* row = x + j;
 #pragma GCC unroll 16
-            for (int i = 0; i < n; ++i) v[i] = z::load(block + j + static_cast<std::size_t>(i) * distance);
-            zmm_butterflies<T, Stages>(v, one);
+        for (std::size_t i = 0; i < n; ++i) v[i] = z::load_apart(zmm_row<T>(row, i, distance));
+        if constexpr (Far) prefetch_ahead<n / 4>(far + j * n / 4);
+        zmm_butterflies<T, Stages>(v, c.one);
+        row = x + j;
 #pragma GCC unroll 16
-            for (int i = 0; i < n; ++i) {
-                if constexpr (Scale) v[i] = z::mul(v[i], f);
-                z::store(block + j + static_cast<std::size_t>(i) * distance, v[i]);
-            }
+        for (std::size_t i = 0; i < n; ++i) {
+            if constexpr (Scale) v[i] = z::mul(v[i], c.factor);
+            z::store(zmm_row<T>(row, i, distance), v[i]);
         }
     }
 }
@@ -239,8 +307,7 @@ COMMUTANT_TARGET_AVX512BW inline void short_runs_avx512(T const* source, T* targ
                                                         std::size_t run, std::uint32_t const* flips,
                                                         T factor) noexcept {
     using z = zmm_of<T>;
-    zmm_constants<T> const c = make_zmm_constants<T>();
-    typename z::reg const f = z::all(factor);
+    zmm_constants<T> const c = make_zmm_constants<T>(factor);
     for (std::size_t at = 0; at < length; at += z::lanes) {
         std::size_t const n = length - at < z::lanes ? length - at : z::lanes;
         typename z::reg v = z::load_first(source + at, n);
@@ -248,88 +315,79 @@ COMMUTANT_TARGET_AVX512BW inline void short_runs_avx512(T const* source, T* targ
         if (run > 1) v = zmm_stage<T, 1>(v, c.s1);
         if (run > 2) v = zmm_stage<T, 2>(v, c.s2);
         if (run > 4 && z::lanes > 8) v = zmm_stage<T, 4>(v, c.s4);
-        z::store_first(target + at, n, z::mul(v, f));
+        z::store_first(target + at, n, z::mul(v, c.factor));
     }
 }
-
-/// What the butterflies of runs of one length have around them.
-template <class T> struct zmm_butterfly_ends {
-    std::uint32_t const* flips;  ///< null: none
-    std::size_t element;         ///< of the first flip
-    T factor;                    ///< 1: none
-};
 
 template <class T, int Stages>
 COMMUTANT_TARGET_AVX512BW inline void first_pass_avx512(T const* source, T* target, std::size_t length,
-                                                        zmm_butterfly_ends<T> const& ends,
-                                                        bool is_last) noexcept {
-    bool const scale = is_last && ends.factor != T{1};
+                                                        zmm_butterfly_ends<T> const& ends) noexcept {
     if (ends.flips != nullptr) {
-        if (scale)
-            first_pass_avx512<T, Stages, true, true>(source, target, length, ends.flips, ends.element,
-                                                     ends.factor);
+        if (ends.factor != T{1})
+            first_pass_avx512<T, Stages, true, true>(source, target, length, ends);
         else
-            first_pass_avx512<T, Stages, true, false>(source, target, length, ends.flips, ends.element, T{1});
+            first_pass_avx512<T, Stages, true, false>(source, target, length, ends);
     } else {
-        if (scale)
-            first_pass_avx512<T, Stages, false, true>(source, target, length, nullptr, 0, ends.factor);
+        if (ends.factor != T{1})
+            first_pass_avx512<T, Stages, false, true>(source, target, length, ends);
         else
-            first_pass_avx512<T, Stages, false, false>(source, target, length, nullptr, 0, T{1});
+            first_pass_avx512<T, Stages, false, false>(source, target, length, ends);
     }
 }
 
-template <class T>
-COMMUTANT_TARGET_AVX512BW inline void next_pass_avx512(T* x, std::size_t length, std::size_t distance,
-                                                       int stages, zmm_butterfly_ends<T> const& ends,
-                                                       bool is_last) noexcept {
-    bool const scale = is_last && ends.factor != T{1};
-    switch (stages * 2 + (scale ? 1 : 0)) {
-        case 4:
-            return next_pass_avx512<T, 2, false>(x, length, distance, T{1});
-        case 5:
-            return next_pass_avx512<T, 2, true>(x, length, distance, ends.factor);
-        case 6:
-            return next_pass_avx512<T, 3, false>(x, length, distance, T{1});
-        case 7:
-            return next_pass_avx512<T, 3, true>(x, length, distance, ends.factor);
-        case 8:
-            return next_pass_avx512<T, 4, false>(x, length, distance, T{1});
-        default:
-            return next_pass_avx512<T, 4, true>(x, length, distance, ends.factor);
+template <class T, int Stages>
+COMMUTANT_TARGET_AVX512BW inline void next_pass_avx512(T* x, std::size_t distance, T factor,
+                                                       T const* far) noexcept {
+    if (far == nullptr) {
+        if (factor != T{1})
+            next_pass_avx512<T, Stages, true, false>(x, distance, factor, far);
+        else
+            next_pass_avx512<T, Stages, false, false>(x, distance, factor, far);
+    } else {
+        if (factor != T{1})
+            next_pass_avx512<T, Stages, true, true>(x, distance, factor, far);
+        else
+            next_pass_avx512<T, Stages, false, true>(x, distance, factor, far);
     }
 }
-
-/// Stages of the last pass when some are left; never one, which would be mostly loads and stores.
-[[nodiscard]] constexpr int last_pass_stages(int left) noexcept { return left <= 4 ? left : 3; }
 
 /// Runs of n elements, n a power of two of at least one register; source and target as first_pass.
 template <class T>
 COMMUTANT_TARGET_AVX512BW inline void butterflies_avx512(T const* source, T* target, std::size_t length,
-                                                         std::size_t n, zmm_butterfly_ends<T> const& ends,
-                                                         bool is_last = true) noexcept {
+                                                         std::size_t n,
+                                                         zmm_butterfly_ends<T> const& ends) noexcept {
     constexpr int lane_stages = sizeof(T) == 4 ? 4 : 3;
     int const across = std::countr_zero(n) - lane_stages;
-    if (across <= 4) {
-        switch (across) {
-            case 0:
-                return first_pass_avx512<T, 0>(source, target, length, ends, is_last);
-            case 1:
-                return first_pass_avx512<T, 1>(source, target, length, ends, is_last);
-            case 2:
-                return first_pass_avx512<T, 2>(source, target, length, ends, is_last);
-            case 3:
-                return first_pass_avx512<T, 3>(source, target, length, ends, is_last);
-            default:
-                return first_pass_avx512<T, 4>(source, target, length, ends, is_last);
-        }
+    switch (across) {
+        case 0:
+            return first_pass_avx512<T, 0>(source, target, length, ends);
+        case 1:
+            return first_pass_avx512<T, 1>(source, target, length, ends);
+        case 2:
+            return first_pass_avx512<T, 2>(source, target, length, ends);
+        case 3:
+            return first_pass_avx512<T, 3>(source, target, length, ends);
+        case 4:
+            return first_pass_avx512<T, 4>(source, target, length, ends);
+        default:
+            break;
     }
-    // One run at a time, so that the smaller runs in it are finished in a cache near by.
-    int const stages = last_pass_stages(across - (across == 5 ? 3 : 4));
-    std::size_t const part = n >> stages;
+    // One run at a time, so that the smaller runs in it are finished in a cache near by. Sixteen rows at multiples of a
+    // way of the first cache (4096 bytes in all of them) would push each other out; and eight leave a first pass of
+    // sixteen registers where otherwise it would be one of eight.
+    bool const sixteen = n / 16 * sizeof(T) < 4096 && across != 7;
+    std::size_t const part = sixteen ? n / 16 : n / 8;
+    // Where the next run comes from memory, the first pass asks for three quarters of it and the next pass for the rest.
+    bool const is_far = ends.lines_ahead != 0 && across <= 8;
+    int const lines_ahead = is_far ? 12 : ends.lines_ahead;
     for (std::size_t at = 0; at < length; at += n) {
-        butterflies_avx512<T>(source + at, target + at, n, part, {ends.flips, ends.element + at, T{1}},
-                              false);
-        next_pass_avx512<T>(target + at, n, part, stages, ends, is_last);
+        butterflies_avx512<T>(source + at, target + at, n, part,
+                              {ends.flips, ends.element + at, T{1}, lines_ahead});
+        T const* const far = is_far ? source + at + n / 4 * 3 : nullptr;
+        if (sixteen)
+            next_pass_avx512<T, 4>(target + at, part, ends.factor, far);
+        else
+            next_pass_avx512<T, 3>(target + at, part, ends.factor, far);
     }
 }
 

@@ -278,14 +278,15 @@ COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& pla
                                                         T* scratch) noexcept {
     std::size_t const width = plan.butterflies();
     if (sizeof(T) == 4 && has_written_out_core(plan.core())) {
-        butterflies_avx512<T>(source, target, plan.size(), width, {ends.flips, ends.element, T{1}});
+        butterflies_avx512<T>(source, target, plan.size(), width,
+                              {ends.flips, ends.element, T{1}, ends.lines_ahead});
         apply_fixed_core_avx512<T>(plan, target, scratch, ends.factor);
         return;
     }
     std::size_t const stride = width + hadamard_plan::row_gap;
     for (std::size_t c = 0; c < plan.core(); ++c)
         butterflies_avx512<T>(source + c * width, scratch + c * stride, width, width,
-                              {ends.flips, ends.element + c * width, T{1}});
+                              {ends.flips, ends.element + c * width, T{1}, ends.lines_ahead});
     any_core_avx512(plan, scratch, stride, target, scratch + plan.core() * stride, ends.factor);
 }
 
@@ -295,6 +296,7 @@ COMMUTANT_TARGET_AVX512BW inline void hadamard_avx512(hadamard_plan const& plan,
     constexpr std::size_t lanes = zmm_of<T>::lanes;
     std::size_t const width = plan.butterflies();
     T* const scratch = cache_line_from(job.scratch);
+    int const lines_ahead = job.n_rows * job.row_size * sizeof(T) > near_cache_size ? 16 : 0;
     for (std::size_t r = 0; r < job.n_rows; ++r) {
         T const* const source = job.source + r * job.source_stride;
         T* const target = job.target + r * job.target_stride;
@@ -304,7 +306,8 @@ COMMUTANT_TARGET_AVX512BW inline void hadamard_avx512(hadamard_plan const& plan,
             if (width < lanes)
                 short_runs_avx512(source, target, job.row_size, width, job.flips, factor);
             else
-                butterflies_avx512<T>(source, target, job.row_size, width, {job.flips, 0, factor});
+                butterflies_avx512<T>(source, target, job.row_size, width,
+                                      {job.flips, 0, factor, lines_ahead});
         } else if (width < lanes) {
             short_runs_avx512(source, target, job.row_size, width, job.flips, T{1});
             for (std::size_t at = 0; at < job.row_size; at += plan.size())
@@ -313,7 +316,8 @@ COMMUTANT_TARGET_AVX512BW inline void hadamard_avx512(hadamard_plan const& plan,
                 for (std::size_t i = 0; i < job.row_size; ++i) target[i] *= factor;
         } else {
             for (std::size_t at = 0; at < job.row_size; at += plan.size())
-                core_block_avx512<T>(plan, source + at, target + at, {job.flips, at, factor}, scratch);
+                core_block_avx512<T>(plan, source + at, target + at, {job.flips, at, factor, lines_ahead},
+                                     scratch);
         }
         if constexpr (sizeof(T) == 4) {
             if (job.sink.is_active()) write_row_avx512(job.sink, r, target, job.row_size, row_factor);

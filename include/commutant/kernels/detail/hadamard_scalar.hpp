@@ -13,6 +13,9 @@
 
 namespace commutant::kernels::detail {
 
+/// Bytes of rows that are not expected in a core's own caches; those of less are not asked for ahead of time.
+inline constexpr std::size_t near_cache_size = std::size_t{1} << 20;
+
 /// Rows to transform and what happens to them on the way.
 template <class T> struct hadamard_job {
     T const* source;
