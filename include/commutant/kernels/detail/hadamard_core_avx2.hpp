@@ -116,16 +116,25 @@ COMMUTANT_TARGET_AVX2 inline void fixed_core_avx2(T const* x, std::size_t stride
     }
 }
 
+/// A row to multiply, see core_half.
+template <class T>
+COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE typename ymm_of<T>::reg core_row_avx2(
+    T const* x, core_half<T> const& half) noexcept {
+    using z = ymm_of<T>;
+    return half.is_one_of_two() ? z::fma(z::load(x + half.second), z::all(half.sign), z::load(x))
+                                : z::load(x);
+}
+
 /// Signed sums of a whole group in Columns registers of columns.
 ///
 /// Layout    sum m of register j is at table[(m * Columns + j) * lanes]
 template <class T, int Columns>
-COMMUTANT_TARGET_AVX2 inline void group_sums_avx2(T const* x, std::size_t stride, std::size_t rows,
-                                                  T* table) noexcept {
+COMMUTANT_TARGET_AVX2 inline void group_sums_avx2(T const* x, std::size_t stride, core_half<T> const& half,
+                                                  std::size_t rows, T* table) noexcept {
     using z = ymm_of<T>;
-    std::size_t const half = (rows + 1) / 2;
-    std::size_t const n_a = std::size_t{1} << (half - 1);
-    std::size_t const n_b = std::size_t{1} << (rows - half - 1);
+    std::size_t const first = (rows + 1) / 2;
+    std::size_t const n_a = std::size_t{1} << (first - 1);
+    std::size_t const n_b = std::size_t{1} << (rows - first - 1);
     for (int j = 0; j < Columns; ++j) {
         T const* const from = x + static_cast<std::size_t>(j) * z::lanes;
         T* const to = table + static_cast<std::size_t>(j) * z::lanes;
@@ -133,16 +142,16 @@ COMMUTANT_TARGET_AVX2 inline void group_sums_avx2(T const* x, std::size_t stride
         typename z::reg b[4];
         for (int side = 0; side < 2; ++side) {
             typename z::reg* const sums = side == 0 ? a : b;
-            T const* const row = side == 0 ? from : from + half * stride;
-            std::size_t const n = side == 0 ? half : rows - half;
-            sums[0] = z::load(row);
+            T const* const row = side == 0 ? from : from + first * stride;
+            std::size_t const n = side == 0 ? first : rows - first;
+            sums[0] = core_row_avx2(row, half);
             if (n > 1) {
-                typename z::reg const second = z::load(row + stride);
+                typename z::reg const second = core_row_avx2(row + stride, half);
                 sums[1] = z::sub(sums[0], second);
                 sums[0] = z::add(sums[0], second);
             }
             if (n > 2) {
-                typename z::reg const third = z::load(row + 2 * stride);
+                typename z::reg const third = core_row_avx2(row + 2 * stride, half);
                 sums[2] = z::sub(sums[0], third);
                 sums[3] = z::sub(sums[1], third);
                 sums[0] = z::add(sums[0], third);
@@ -157,51 +166,50 @@ COMMUTANT_TARGET_AVX2 inline void group_sums_avx2(T const* x, std::size_t stride
     }
 }
 
+/// All outputs of half of a core: the groups from first on that are in the table, added to what the target holds unless
+/// first is 0.
+template <class T, int Columns>
+COMMUTANT_TARGET_AVX2 inline void core_outputs_avx2(hadamard_plan const& plan, core_half<T> const& half,
+                                                    std::size_t first, T const* x, std::size_t stride,
+                                                    T const* table, T* target, T factor) noexcept {
+    using z = ymm_of<T>;
+    std::size_t const count = plan.groups_end(first) - first;
+    typename z::reg const f = z::all(first + count == plan.n_groups() ? factor : T{1});
+    T const signs[2] = {T{1}, T{-1}};
+    std::uint16_t const* terms = plan.terms(first);
+    for (std::size_t c = 0; c < plan.core_rows(); ++c, terms += count) {
+        T* const to = target + (half.first_output + c) * plan.butterflies();
+        T const* const before = first != 0 ? to : x + c * stride + half.twice;
+        bool const has_before = first != 0 || half.is_one_of_two();
+        typename z::reg y[Columns];
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < Columns; ++j)
+            y[j] = has_before ? z::mul(z::load(before + j * z::lanes), z::all(first != 0 ? T{1} : T{-2}))
+                              : z::all(-T{0});  // adding it changes nothing, not even the sign of zero
+        for (std::size_t g = 0; g < count; ++g) {
+            T const* const sums = table + terms[g] / 2 * Columns * z::lanes;
+            typename z::reg const s = z::all(signs[terms[g] % 2]);
+#pragma GCC unroll 4
+            for (std::size_t j = 0; j < Columns; ++j) y[j] = z::fma(z::load(sums + j * z::lanes), s, y[j]);
+        }
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < Columns; ++j) z::store(to + j * z::lanes, z::mul(y[j], f));
+    }
+}
+
 /// Any core: as many groups at a time as have their sums in the table, outputs added up in the target.
 template <class T, int Columns>
 COMMUTANT_TARGET_AVX2 inline void any_core_columns_avx2(hadamard_plan const& plan, T const* x,
                                                         std::size_t stride, T* target, T* table,
                                                         T factor) noexcept {
-    using z = ymm_of<T>;
-    std::size_t const width = plan.butterflies();
-    std::size_t const group_table = plan.sums_per_group() * Columns * z::lanes;
-    std::size_t const at_once = std::max<std::size_t>(1, hadamard_plan::table_size / group_table);
-    typename z::reg const f = z::all(factor);
-    typename z::reg const sign[2] = {z::all(T{1}), z::all(T{-1})};
-    T const signs[2] = {T{1}, T{-1}};
-    for (std::size_t first = 0; first < plan.n_groups(); first += at_once) {
-        std::size_t const last = std::min(plan.n_groups(), first + at_once);
-        for (std::size_t g = first; g < last; ++g)
-            group_sums_avx2<T, Columns>(x + g * plan.group_size() * stride, stride, plan.group_rows(g),
-                                        table + (g - first) * group_table);
-        for (std::size_t c = 0; c < plan.core(); ++c) {
-            std::uint16_t const* const terms = plan.terms(c);
-            T* const to = target + c * width;
-            typename z::reg y[Columns];
-            std::size_t g = first;
-            if (first == 0) {
-                T const* const sums = table + terms[0] / 2 * Columns * z::lanes;
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j)
-                    y[j] = z::mul(z::load(sums + j * z::lanes), sign[terms[0] % 2]);
-                ++g;
-            } else {
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j) y[j] = z::load(to + j * z::lanes);
-            }
-            for (; g < last; ++g) {
-                T const* const sums = table + (g - first) * group_table + terms[g] / 2 * Columns * z::lanes;
-                typename z::reg const s = z::all(signs[terms[g] % 2]);
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j)
-                    y[j] = z::fma(z::load(sums + j * z::lanes), s, y[j]);
-            }
-            if (last == plan.n_groups()) {
-#pragma GCC unroll 4
-                for (std::size_t j = 0; j < Columns; ++j) y[j] = z::mul(y[j], f);
-            }
-#pragma GCC unroll 4
-            for (std::size_t j = 0; j < Columns; ++j) z::store(to + j * z::lanes, y[j]);
+    std::size_t const group_table = plan.sums_per_group() * Columns * ymm_of<T>::lanes;
+    for (std::size_t h = 0; h < plan.n_halves(); ++h) {
+        core_half<T> const half(plan, h, stride);
+        for (std::size_t first = 0; first < plan.n_groups(); first += plan.groups_at_once()) {
+            for (std::size_t g = first; g < plan.groups_end(first); ++g)
+                group_sums_avx2<T, Columns>(x + g * plan.group_size() * stride, stride, half,
+                                            plan.group_rows(g), table + (g - first) * group_table);
+            core_outputs_avx2<T, Columns>(plan, half, first, x, stride, table, target, factor);
         }
     }
 }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 namespace commutant::kernels::detail {
@@ -115,106 +116,174 @@ COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T* x, std::size_t width,
     }
 }
 
-/// Signed sums of a whole group in Columns registers of columns.
+/// A row to multiply, see core_half.
+template <class T>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE typename zmm_of<T>::reg core_row_avx512(
+    T const* x, core_half<T> const& half) noexcept {
+    using z = zmm_of<T>;
+    return half.is_one_of_two() ? z::fma(z::load(x + half.second), z::all(half.sign), z::load(x))
+                                : z::load(x);
+}
+
+/// The signed sums of some rows of a group: at most three.
+template <class T, std::size_t Rows>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void part_sums_avx512(T const* x, std::size_t stride,
+                                                                 core_half<T> const& half,
+                                                                 typename zmm_of<T>::reg* sums) noexcept {
+    using z = zmm_of<T>;
+    sums[0] = core_row_avx512(x, half);
+#pragma GCC unroll 2
+    for (std::size_t i = 1; i < Rows; ++i) {
+        typename z::reg const next = core_row_avx512(x + i * stride, half);
+        std::size_t const known = std::size_t{1} << (i - 1);
+#pragma GCC unroll 2
+        for (std::size_t m = 0; m < known; ++m) {
+            sums[known + m] = z::sub(sums[m], next);
+            sums[m] = z::add(sums[m], next);
+        }
+    }
+}
+
+/// Signed sums of a whole group in Columns registers of columns, each with both signs: a term is the number of one.
 ///
-/// Layout    sum m of register j is at table[(m * Columns + j) * lanes]
-template <class T, int Columns>
-COMMUTANT_TARGET_AVX512BW inline void group_sums_avx512(T const* x, std::size_t stride, std::size_t rows,
-                                                        T* table) noexcept {
+/// Layout    sum m of register j is at table[(2 m * Columns + j) * lanes], and at (2 m + 1) with the other sign
+template <class T, std::size_t Columns, std::size_t Rows>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void group_sums_avx512(T const* x, std::size_t stride,
+                                                                  core_half<T> const& half,
+                                                                  T* table) noexcept {
     using z = zmm_of<T>;
-    std::size_t const half = (rows + 1) / 2;
-    std::size_t const n_a = std::size_t{1} << (half - 1);
-    std::size_t const n_b = std::size_t{1} << (rows - half - 1);
-    for (int j = 0; j < Columns; ++j) {
-        T const* const from = x + static_cast<std::size_t>(j) * z::lanes;
-        T* const to = table + static_cast<std::size_t>(j) * z::lanes;
-        typename z::reg a[4];
-        typename z::reg b[4];
-        for (int side = 0; side < 2; ++side) {
-            typename z::reg* const sums = side == 0 ? a : b;
-            T const* const row = side == 0 ? from : from + half * stride;
-            std::size_t const n = side == 0 ? half : rows - half;
-            sums[0] = z::load(row);
-            if (n > 1) {
-                typename z::reg const second = z::load(row + stride);
-                sums[1] = z::sub(sums[0], second);
-                sums[0] = z::add(sums[0], second);
-            }
-            if (n > 2) {
-                typename z::reg const third = z::load(row + 2 * stride);
-                sums[2] = z::sub(sums[0], third);
-                sums[3] = z::sub(sums[1], third);
-                sums[0] = z::add(sums[0], third);
-                sums[1] = z::add(sums[1], third);
-            }
-        }
-        for (std::size_t i = 0; i < n_b; ++i)
+    constexpr std::size_t first = (Rows + 1) / 2;
+    constexpr std::size_t n_a = std::size_t{1} << (first - 1);
+    constexpr std::size_t n_b = std::size_t{1} << (Rows - first - 1);
+    constexpr std::size_t size = Columns * z::lanes;  // of a sum
+    for (std::size_t j = 0; j < size; j += z::lanes) {
+        typename z::reg a[n_a];
+        typename z::reg b[n_b];
+        part_sums_avx512<T, first>(x + j, stride, half, a);
+        part_sums_avx512<T, Rows - first>(x + j + first * stride, stride, half, b);
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < n_b; ++i) {
+#pragma GCC unroll 4
             for (std::size_t k = 0; k < n_a; ++k) {
-                z::store(to + (2 * i * n_a + k) * Columns * z::lanes, z::add(a[k], b[i]));
-                z::store(to + ((2 * i + 1) * n_a + k) * Columns * z::lanes, z::sub(a[k], b[i]));
+                T* const to = table + j + (4 * i * n_a + 2 * k) * size;
+                typename z::reg const sum = z::add(a[k], b[i]), difference = z::sub(a[k], b[i]);
+                z::store(to, sum);
+                z::store(to + size, z::flipped(sum, ~0U));
+                z::store(to + 2 * n_a * size, difference);
+                z::store(to + (2 * n_a + 1) * size, z::flipped(difference, ~0U));
             }
-    }
-}
-
-/// Outputs c .. c + Rows: the groups first .. last, added to what the target holds unless first is 0.
-template <class T, int Columns, int Rows>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_any_groups_avx512(hadamard_plan const& plan,
-                                                                      std::size_t c, std::size_t first,
-                                                                      std::size_t last, T const* table,
-                                                                      T* target, T factor) noexcept {
-    using z = zmm_of<T>;
-    constexpr T signs[2] = {T{1}, T{-1}};
-    std::size_t const width = plan.butterflies();
-    std::size_t const group_table = plan.sums_per_group() * Columns * z::lanes;
-    typename z::reg y[Rows][Columns];
-    std::uint16_t const* terms[Rows];
-    std::size_t g = first;
-#pragma GCC unroll 4
-    for (std::size_t k = 0; k < Rows; ++k) {
-        terms[k] = plan.terms(c + k);
-        T const* const sums = table + terms[k][0] / 2 * Columns * z::lanes;
-        T const* const before = target + (c + k) * width;
-#pragma GCC unroll 4
-        for (std::size_t j = 0; j < Columns; ++j)
-            y[k][j] = first == 0 ? z::mul(z::load(sums + j * z::lanes), z::all(signs[terms[k][0] % 2]))
-                                 : z::load(before + j * z::lanes);
-    }
-    if (first == 0) ++g;
-    for (; g < last; ++g) {
-        T const* const group = table + (g - first) * group_table;
-#pragma GCC unroll 4
-        for (std::size_t k = 0; k < Rows; ++k) {
-            T const* const sums = group + terms[k][g] / 2 * Columns * z::lanes;
-            typename z::reg const s = z::all(signs[terms[k][g] % 2]);
-#pragma GCC unroll 4
-            for (std::size_t j = 0; j < Columns; ++j)
-                y[k][j] = z::fma(z::load(sums + j * z::lanes), s, y[k][j]);
         }
     }
-    typename z::reg const f = z::all(last == plan.n_groups() ? factor : T{1});
-#pragma GCC unroll 4
-    for (std::size_t k = 0; k < Rows; ++k) {
-#pragma GCC unroll 4
-        for (std::size_t j = 0; j < Columns; ++j)
-            z::store(target + (c + k) * width + j * z::lanes, z::mul(y[k][j], f));
+}
+
+template <class T, std::size_t Columns>
+COMMUTANT_TARGET_AVX512BW inline void group_sums_avx512(T const* x, std::size_t stride,
+                                                        core_half<T> const& half, std::size_t rows,
+                                                        T* table) noexcept {
+    switch (rows) {
+        case 2:
+            return group_sums_avx512<T, Columns, 2>(x, stride, half, table);
+        case 3:
+            return group_sums_avx512<T, Columns, 3>(x, stride, half, table);
+        case 4:
+            return group_sums_avx512<T, Columns, 4>(x, stride, half, table);
+        case 5:
+            return group_sums_avx512<T, Columns, 5>(x, stride, half, table);
+        default:
+            return group_sums_avx512<T, Columns, 6>(x, stride, half, table);
     }
 }
 
-/// Any core: as many groups at a time as have their sums in the table, outputs added up in the target, four at a time.
-template <class T, int Columns>
+/// y + the sum that is so many bytes into the table.
+template <class T, std::size_t Columns>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_any_term_avx512(typename zmm_of<T>::reg* y,
+                                                                    T const* table,
+                                                                    std::size_t offset) noexcept {
+    using z = zmm_of<T>;
+    auto const* const sum = reinterpret_cast<T const*>(reinterpret_cast<std::byte const*>(table) + offset);
+#pragma GCC unroll 2
+    for (std::size_t j = 0; j < Columns; ++j) y[j] = z::add(y[j], z::load(sum + j * z::lanes));
+}
+
+/// y + the sums that count terms stand for. Four terms are read at once: loads are what limits this.
+template <class T, std::size_t Columns>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_any_terms_avx512(typename zmm_of<T>::reg* y,
+                                                                     std::uint16_t const* terms,
+                                                                     std::size_t count,
+                                                                     T const* table) noexcept {
+    constexpr int log2_size = Columns == 1 ? 6 : 7;  // of a sum in bytes
+    constexpr std::uint64_t mask = std::uint64_t{0xffff} << log2_size;
+    std::size_t g = 0;
+    for (; g + 4 <= count; g += 4) {
+        std::uint64_t four = 0;
+        std::memcpy(&four, terms + g, sizeof four);
+        add_any_term_avx512<T, Columns>(y, table, four << log2_size & mask);
+        add_any_term_avx512<T, Columns>(y, table, four >> (16 - log2_size) & mask);
+        add_any_term_avx512<T, Columns>(y, table, four >> (32 - log2_size) & mask);
+        add_any_term_avx512<T, Columns>(y, table, four >> (48 - log2_size) & mask);
+    }
+    for (; g < count; ++g) add_any_term_avx512<T, Columns>(y, table, std::size_t{terms[g]} << log2_size);
+}
+
+/// What outputs begin with: so many times a row for each.
+template <class T> struct core_beginning {
+    T const* rows;
+    std::size_t stride;
+    T times;
+};
+
+/// All outputs of half of a core: the groups that are in the table from first on, and a beginning if there is one. Not
+/// inlined, or the loop would not have the registers for its addresses.
+///
+/// Shape     target: output 0 of the half; rows lie plan.butterflies() apart
+template <class T, std::size_t Columns, bool Begun>
+[[gnu::noinline]] COMMUTANT_TARGET_AVX512BW inline void core_outputs_avx512(hadamard_plan const& plan,
+                                                                            std::size_t first,
+                                                                            core_beginning<T> begin,
+                                                                            T const* table, T* target,
+                                                                            T factor) noexcept {
+    using z = zmm_of<T>;
+    std::size_t const width = plan.butterflies(), n = plan.core_rows();
+    std::size_t const count = plan.groups_end(first) - first;
+    std::uint16_t const* terms = plan.terms(first);
+    for (std::size_t c = 0; c < n; ++c, terms += count, target += width, begin.rows += begin.stride) {
+        typename z::reg y[Columns];
+#pragma GCC unroll 2
+        for (std::size_t j = 0; j < Columns; ++j)
+            y[j] = Begun ? z::mul(z::load(begin.rows + j * z::lanes), z::all(begin.times))
+                         : z::all(-T{0});  // adding it changes nothing, not even the sign of zero
+        add_any_terms_avx512<T, Columns>(y, terms, count, table);
+#pragma GCC unroll 2
+        for (std::size_t j = 0; j < Columns; ++j)
+            z::store(target + j * z::lanes, z::mul(y[j], z::all(factor)));
+    }
+}
+
+/// Columns registers of columns of any core: as many groups at a time as have their sums in the table, outputs added up
+/// in the target.
+template <class T, std::size_t Columns>
 COMMUTANT_TARGET_AVX512BW inline void any_core_columns_avx512(hadamard_plan const& plan, T const* x,
                                                               std::size_t stride, T* target, T* table,
                                                               T factor) noexcept {
-    using z = zmm_of<T>;
-    std::size_t const group_table = plan.sums_per_group() * Columns * z::lanes;
-    std::size_t const at_once = std::max<std::size_t>(1, hadamard_plan::table_size / group_table);
-    for (std::size_t first = 0; first < plan.n_groups(); first += at_once) {
-        std::size_t const last = std::min(plan.n_groups(), first + at_once);
-        for (std::size_t g = first; g < last; ++g)
-            group_sums_avx512<T, Columns>(x + g * plan.group_size() * stride, stride, plan.group_rows(g),
-                                          table + (g - first) * group_table);
-        for (std::size_t c = 0; c < plan.core(); c += 4)
-            add_any_groups_avx512<T, Columns, 4>(plan, c, first, last, table, target, factor);
+    std::size_t const group_table = 2 * plan.sums_per_group() * Columns * zmm_of<T>::lanes;
+    for (std::size_t h = 0; h < plan.n_halves(); ++h) {
+        core_half<T> const half(plan, h, stride);
+        for (std::size_t first = 0; first < plan.n_groups(); first += plan.groups_at_once()) {
+            for (std::size_t g = first; g < plan.groups_end(first); ++g)
+                group_sums_avx512<T, Columns>(x + g * plan.group_size() * stride, stride, half,
+                                              plan.group_rows(g), table + (g - first) * group_table);
+            T* const outputs = target + half.first_output * plan.butterflies();
+            T const last_factor = plan.groups_end(first) == plan.n_groups() ? factor : T{1};
+            if (first != 0)
+                core_outputs_avx512<T, Columns, true>(plan, first, {outputs, plan.butterflies(), T{1}}, table,
+                                                      outputs, last_factor);
+            else if (half.is_one_of_two())
+                core_outputs_avx512<T, Columns, true>(plan, first, {x + half.twice, stride, T{-2}}, table,
+                                                      outputs, last_factor);
+            else
+                core_outputs_avx512<T, Columns, false>(plan, first, {x, 0, T{1}}, table, outputs,
+                                                       last_factor);
+        }
     }
 }
 
@@ -223,14 +292,10 @@ COMMUTANT_TARGET_AVX512BW inline void any_core_avx512(hadamard_plan const& plan,
                                                       std::size_t stride, T* target, T* table,
                                                       T factor) noexcept {
     constexpr std::size_t lanes = zmm_of<T>::lanes;
-    std::size_t j = 0;
-    for (; j + 4 * lanes <= plan.butterflies(); j += 4 * lanes)
-        any_core_columns_avx512<T, 4>(plan, x + j, stride, target + j, table, factor);
-    if (j + 2 * lanes <= plan.butterflies()) {
+    if (plan.butterflies() == lanes)
+        return any_core_columns_avx512<T, 1>(plan, x, stride, target, table, factor);
+    for (std::size_t j = 0; j < plan.butterflies(); j += 2 * lanes)
         any_core_columns_avx512<T, 2>(plan, x + j, stride, target + j, table, factor);
-        j += 2 * lanes;
-    }
-    if (j < plan.butterflies()) any_core_columns_avx512<T, 1>(plan, x + j, stride, target + j, table, factor);
 }
 
 template <class T, std::size_t Core>
@@ -283,11 +348,9 @@ COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& pla
         apply_fixed_core_avx512<T>(plan, target, scratch, ends.factor);
         return;
     }
-    std::size_t const stride = width + hadamard_plan::row_gap;
-    for (std::size_t c = 0; c < plan.core(); ++c)
-        butterflies_avx512<T>(source + c * width, scratch + c * stride, width, width,
-                              {ends.flips, ends.element + c * width, T{1}, ends.lines_ahead});
-    any_core_avx512(plan, scratch, stride, target, scratch + plan.core() * stride, ends.factor);
+    butterflies_avx512<T>(source, scratch, plan.size(), width,
+                          {ends.flips, ends.element, T{1}, ends.lines_ahead});
+    any_core_avx512(plan, scratch, width, target, scratch + plan.size(), ends.factor);
 }
 
 template <class T>

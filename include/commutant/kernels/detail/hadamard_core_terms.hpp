@@ -25,7 +25,7 @@ template <std::size_t Core, hadamard_side Side> struct core_terms {
         std::array<std::uint16_t, Core * n_groups> r{};
         for (std::size_t c = 0; c < Core; ++c)
             for (std::size_t g = 0; g < n_groups; ++g)
-                r[c * n_groups + g] = core_term(rows.view(), Side, c, g);
+                r[c * n_groups + g] = core_term(rows.view(), Core, Side, c, g);
         return r;
     }();
 

@@ -46,29 +46,54 @@ template <class T> [[nodiscard]] inline T* cache_line_from(T* p) noexcept {
     return past == 0 ? p : p + (64 / sizeof(T) - past);
 }
 
-/// Signed sums of the rows of half a group, in one column: sums[m], bit i - 1 of m subtracts row i.
-template <class T> inline void half_sums(T const* x, std::size_t stride, std::size_t rows, T* sums) noexcept {
-    sums[0] = x[0];
+/// What one half of the outputs is made of, see hadamard_plan.
+///
+/// Layout    row r to multiply: x[r * stride] + sign x[r * stride + second], or without the second if that is 0;
+///           output c is at row first_output + c, less twice x[c * stride + twice] if there are two halves
+template <class T> struct core_half {
+    std::size_t second;
+    T sign;
+    std::size_t twice;
+    std::size_t first_output;
+
+    /// Half h of a core whose rows lie stride elements apart.
+    core_half(hadamard_plan const& plan, std::size_t h, std::size_t stride) noexcept
+        : second((plan.n_halves() - 1) * plan.core_rows() * stride),
+          sign(h == 0 ? T{1} : T{-1}),
+          twice(h == 0 ? second : 0),
+          first_output(h * plan.core_rows()) {}
+
+    [[nodiscard]] bool is_one_of_two() const noexcept { return second != 0; }
+    [[nodiscard]] T row(T const* x) const noexcept { return is_one_of_two() ? *x + sign * x[second] : *x; }
+};
+
+/// Signed sums of some rows of a group, in one column: sums[m], bit i - 1 of m subtracts row i.
+template <class T>
+inline void part_sums(T const* x, std::size_t stride, core_half<T> const& half, std::size_t rows,
+                      T* sums) noexcept {
+    sums[0] = half.row(x);
     for (std::size_t i = 1; i < rows; ++i) {
         std::size_t const known = std::size_t{1} << (i - 1);
+        T const next = half.row(x + i * stride);
         for (std::size_t m = 0; m < known; ++m) {
             T const before = sums[m];
-            sums[m] = before + x[i * stride];
-            sums[known + m] = before - x[i * stride];
+            sums[m] = before + next;
+            sums[known + m] = before - next;
         }
     }
 }
 
 /// Signed sums of a whole group, in one column, numbered as hadamard_plan says.
 template <class T>
-inline void group_sums(T const* x, std::size_t stride, std::size_t rows, T* sums) noexcept {
-    std::size_t const half = (rows + 1) / 2;
+inline void group_sums(T const* x, std::size_t stride, core_half<T> const& half, std::size_t rows,
+                       T* sums) noexcept {
+    std::size_t const first = (rows + 1) / 2;
     T a[4];
     T b[4];
-    half_sums(x, stride, half, a);
-    half_sums(x + half * stride, stride, rows - half, b);
-    std::size_t const n_a = std::size_t{1} << (half - 1);
-    std::size_t const n_b = std::size_t{1} << (rows - half - 1);
+    part_sums(x, stride, half, first, a);
+    part_sums(x + first * stride, stride, half, rows - first, b);
+    std::size_t const n_a = std::size_t{1} << (first - 1);
+    std::size_t const n_b = std::size_t{1} << (rows - first - 1);
     for (std::size_t j = 0; j < n_b; ++j) {
         for (std::size_t i = 0; i < n_a; ++i) {
             sums[2 * j * n_a + i] = a[i] + b[j];
@@ -77,23 +102,43 @@ inline void group_sums(T const* x, std::size_t stride, std::size_t rows, T* sums
     }
 }
 
-/// The core, column by column: the order of additions that every body follows.
+/// One output of half of a core, in one column: the order of additions that every body follows.
+template <class T>
+[[nodiscard]] inline T core_output(hadamard_plan const& plan, std::size_t c, core_half<T> const& half,
+                                   T const* x, T const* sums) noexcept {
+    T y{};
+    for (std::size_t first = 0; first < plan.n_groups(); first += plan.groups_at_once()) {
+        std::size_t const count = plan.groups_end(first) - first;
+        std::uint16_t const* const terms = plan.terms(first) + c * count;
+        for (std::size_t g = 0; g < count; ++g) {
+            T const sum = sums[first * plan.sums_per_group() + terms[g] / 2];
+            T const term = terms[g] % 2 != 0 ? -sum : sum;
+            if (first + g == 0)
+                y = half.is_one_of_two() ? term - 2 * x[half.twice] : term;
+            else
+                y += term;
+        }
+    }
+    return y;
+}
+
+/// The core, column by column, in place.
 template <class T>
 inline void apply_core_columns(hadamard_plan const& plan, T* x, std::size_t first, std::size_t last,
                                T* scratch) noexcept {
     std::size_t const width = plan.butterflies();
+    std::size_t const half_sums = plan.n_groups() * plan.sums_per_group();
     for (std::size_t j = first; j < last; ++j) {
-        for (std::size_t g = 0; g < plan.n_groups(); ++g)
-            group_sums(x + j + g * plan.group_size() * width, width, plan.group_rows(g),
-                       scratch + g * plan.sums_per_group());
-        for (std::size_t c = 0; c < plan.core(); ++c) {
-            std::uint16_t const* const terms = plan.terms(c);
-            T y = terms[0] % 2 != 0 ? -scratch[terms[0] / 2] : scratch[terms[0] / 2];
-            for (std::size_t g = 1; g < plan.n_groups(); ++g) {
-                T const sum = scratch[g * plan.sums_per_group() + terms[g] / 2];
-                y = terms[g] % 2 != 0 ? y - sum : y + sum;
-            }
-            x[c * width + j] = y;
+        for (std::size_t h = 0; h < plan.n_halves(); ++h)
+            for (std::size_t g = 0; g < plan.n_groups(); ++g)
+                group_sums(x + j + g * plan.group_size() * width, width, core_half<T>(plan, h, width),
+                           plan.group_rows(g), scratch + h * half_sums + g * plan.sums_per_group());
+        for (std::size_t c = 0; c < plan.core_rows(); ++c) {
+            T* const row = x + c * width + j;
+            T y[2] = {};
+            for (std::size_t h = 0; h < plan.n_halves(); ++h)
+                y[h] = core_output(plan, c, core_half<T>(plan, h, width), row, scratch + h * half_sums);
+            for (std::size_t h = 0; h < plan.n_halves(); ++h) row[h * plan.core_rows() * width] = y[h];
         }
     }
 }
