@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 namespace commutant::kernels::detail {
@@ -38,14 +37,12 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_table(dequantize_job cons
 template <bool HighFirst>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void look_up_pairs(std::uint8_t const* packed, __m512i table,
                                                               float* out) noexcept {
-    __m512i const shift = HighFirst
-                              ? _mm512_set_epi32(24, 28, 16, 20, 8, 12, 0, 4, 24, 28, 16, 20, 8, 12, 0, 4)
-                              : _mm512_set_epi32(28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0);
-    int first, second;
-    std::memcpy(&first, packed, 4);
-    std::memcpy(&second, packed + 4, 4);
-    __m512i const bits = _mm512_mask_set1_epi32(_mm512_set1_epi32(first), 0xff00, second);
-    _mm512_storeu_ps(out, _mm512_permutexvar_ps(_mm512_srlv_epi32(bits, shift), _mm512_castsi512_ps(table)));
+    // A byte in each 64 bits, its second nibble moved to the upper half of them.
+    __m512i const bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(packed)));
+    __m512i const nibbles = HighFirst
+                                ? _mm512_or_si512(_mm512_srli_epi64(bytes, 4), _mm512_slli_epi64(bytes, 32))
+                                : _mm512_or_si512(bytes, _mm512_slli_epi64(bytes, 28));
+    _mm512_storeu_ps(out, _mm512_permutexvar_ps(nibbles, _mm512_castsi512_ps(table)));
 }
 template <bool HighFirst>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void look_up_pairs(std::uint8_t const* packed, __m512i table,

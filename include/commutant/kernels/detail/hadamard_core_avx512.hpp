@@ -38,10 +38,11 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums_avx512(T const* x,
     sums[7] = z::sub(a1, b1);
 }
 
-/// y +- one sum of group Group, for the outputs from First on.
+/// y +- one sum of group Group, for the outputs from First on: sums on the adders, differences on the multipliers.
 template <class T, class Terms, std::size_t First, std::size_t Group, std::size_t... C>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms_avx512(typename zmm_of<T>::reg* y,
                                                                  typename zmm_of<T>::reg const* sums,
+                                                                 typename zmm_of<T>::reg one,
                                                                  std::index_sequence<C...>) noexcept {
     using z = zmm_of<T>;
     if constexpr (Group == 0)
@@ -49,7 +50,7 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms_avx512(typename zmm_of
                                                : sums[Terms::sum(First + C, 0)]),
          ...);
     else
-        ((y[C] = Terms::is_minus(First + C, Group) ? z::sub(y[C], sums[Terms::sum(First + C, Group)])
+        ((y[C] = Terms::is_minus(First + C, Group) ? z::fnma(one, sums[Terms::sum(First + C, Group)], y[C])
                                                    : z::add(y[C], sums[Terms::sum(First + C, Group)])),
          ...);
 }
@@ -57,6 +58,7 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms_avx512(typename zmm_of
 /// One group for one batch of outputs: the first batch forms the sums and keeps them, later ones load them.
 template <class T, class Terms, std::size_t First, std::size_t Count, bool Form, bool Keep, std::size_t Group>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const* x, std::size_t stride, T* table,
+                                                                 typename zmm_of<T>::reg one,
                                                                  typename zmm_of<T>::reg* y) noexcept {
     using z = zmm_of<T>;
     typename z::reg sums[8];
@@ -71,17 +73,18 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const* x, std
 #pragma GCC unroll 8
         for (std::size_t m = 0; m < 8; ++m) sums[m] = z::load(kept + m * z::lanes);
     }
-    add_terms_avx512<T, Terms, First, Group>(y, sums, std::make_index_sequence<Count>{});
+    add_terms_avx512<T, Terms, First, Group>(y, sums, one, std::make_index_sequence<Count>{});
 }
 
 template <class T, class Terms, std::size_t First, std::size_t Count, bool Form, bool Keep, bool Scale,
           std::size_t... Group>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch_avx512(T* x, std::size_t stride, T* table,
+                                                                  typename zmm_of<T>::reg one,
                                                                   typename zmm_of<T>::reg factor,
                                                                   std::index_sequence<Group...>) noexcept {
     using z = zmm_of<T>;
     typename z::reg y[Count];
-    (add_group_avx512<T, Terms, First, Count, Form, Keep, Group>(x, stride, table, y), ...);
+    (add_group_avx512<T, Terms, First, Count, Form, Keep, Group>(x, stride, table, one, y), ...);
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < Count; ++i) {
         std::size_t const c = Count - 1 - i;
@@ -102,17 +105,19 @@ COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T* x, std::size_t width,
     constexpr std::size_t batch = terms::batch(16);
     constexpr std::size_t last = Core % batch == 0 ? batch : Core % batch;
     using groups = std::make_index_sequence<terms::n_groups>;
-    typename z::reg const f = z::all(factor);
+    zmm_constants<T> const k = make_zmm_constants<T>(factor);
     for (std::size_t j = 0; j < width; j += z::lanes) {
-        core_batch_avx512<T, terms, Core - last, last, true, (Core > batch), Scale>(x + j, width, table, f,
-                                                                                    groups{});
+        core_batch_avx512<T, terms, Core - last, last, true, (Core > batch), Scale>(
+            x + j, width, table, k.one, k.factor, groups{});
         if constexpr (Core > 3 * batch)
-            core_batch_avx512<T, terms, 2 * batch, batch, false, true, Scale>(x + j, width, table, f,
-                                                                              groups{});
+            core_batch_avx512<T, terms, 2 * batch, batch, false, true, Scale>(x + j, width, table, k.one,
+                                                                              k.factor, groups{});
         if constexpr (Core > 2 * batch)
-            core_batch_avx512<T, terms, batch, batch, false, true, Scale>(x + j, width, table, f, groups{});
+            core_batch_avx512<T, terms, batch, batch, false, true, Scale>(x + j, width, table, k.one,
+                                                                          k.factor, groups{});
         if constexpr (Core > batch)
-            core_batch_avx512<T, terms, 0, batch, false, true, Scale>(x + j, width, table, f, groups{});
+            core_batch_avx512<T, terms, 0, batch, false, true, Scale>(x + j, width, table, k.one, k.factor,
+                                                                      groups{});
     }
 }
 
