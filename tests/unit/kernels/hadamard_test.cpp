@@ -195,6 +195,22 @@ TEST_CASE("hadamard: neighbouring rows are transformed one by one", "[kernels][h
     }
 }
 
+TEST_CASE("hadamard: rows beyond the near caches are transformed as others are", "[kernels][hadamard]") {
+    for (std::size_t const n : {256, 1024, 2048, 16384}) {
+        hadamard_plan const plan(n);
+        std::size_t const n_rows = detail::near_cache_size / (n * sizeof(float)) + 2;
+        guarded_buffer<float> x(n_rows * n);
+        fill_normal<float>(x.elements(), 8);
+        std::vector<float> expected(x.elements().begin(), x.elements().end());
+        hadamard_factors<float> factors;
+        factors.scale = 0.25F;
+        hadamard_in_place(plan, x.elements(), {n_rows, n}, factors, {});
+        for (std::size_t r = 0; r < n_rows; ++r)
+            hadamard_in_place(plan, std::span<float>(expected).subspan(r * n, n), {1, n}, factors, {});
+        REQUIRE(same_bits<float>(x.elements(), expected));
+    }
+}
+
 TEST_CASE("hadamard_quantize: codes of the transformed rows", "[kernels][hadamard]") {
     std::vector<hadamard_order> some{{1, 2},    {1, 8},  {1, 16},  {1, 64},  {1, 128},  {1, 256}, {1, 1024},
                                      {1, 8192}, {12, 4}, {12, 32}, {28, 16}, {28, 512}, {20, 64}, {148, 128}};
