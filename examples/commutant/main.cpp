@@ -12,7 +12,6 @@
 #include <commutant/version.hpp>
 
 #include "command.hpp"
-#include "report/command.hpp"
 
 namespace {
 

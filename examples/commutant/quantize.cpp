@@ -187,7 +187,7 @@ int run_quantize(quantize_options options) {
     auto pending = options.output.prepare(numbers);
     auto page = options.report.prepare(numbers);
     if (out) out->commit();
-    page.commit();
+    if (page) page->commit();
     pending.commit();
     for (auto const& remark : r.remarks) say(remark);
     if (!options.output.owns_stdout()) print_table(options, inputs.path(), r, stored, stages);

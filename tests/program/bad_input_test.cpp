@@ -11,7 +11,6 @@
 #include "small_models.hpp"
 
 using namespace program_test;
-using words = std::vector<std::string>;
 
 namespace {
 

@@ -21,6 +21,12 @@
 namespace program_test {
 
 namespace fs = std::filesystem;
+using words = std::vector<std::string>;
+
+inline words with(words a, words const& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+}
 
 /// A folder of its own for each test; gone afterwards.
 class scratch_folder {

@@ -10,14 +10,8 @@
 #include "small_models.hpp"
 
 using namespace program_test;
-using words = std::vector<std::string>;
 
 namespace {
-
-words with(words a, words const& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
 
 /// What is wrong with a page, or nothing: every tag that opens is closed, in order, by itself or by a tag.
 std::string first_flaw(std::string_view page) {

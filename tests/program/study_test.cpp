@@ -11,14 +11,8 @@
 #include "small_models.hpp"
 
 using namespace program_test;
-using words = std::vector<std::string>;
 
 namespace {
-
-words with(words a, words const& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
 
 /// Arguments with another value behind an option.
 words replaced(words a, std::string const& option, std::string const& value) {

@@ -8,7 +8,6 @@
 #include "small_models.hpp"
 
 using namespace program_test;
-using words = std::vector<std::string>;
 
 namespace {
 
@@ -36,11 +35,6 @@ struct training_job {
 };
 
 words const few_steps{"--local-steps", "5", "--steps", "8", "--batch", "4"};
-
-words with(words a, words const& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
 
 }  // namespace
 

@@ -13,7 +13,7 @@
 #include <commutant/io/json.hpp>
 #include <commutant/io/mapped_file.hpp>
 
-#include "command.hpp"
+#include "../command.hpp"
 #include "page.hpp"
 
 namespace program {

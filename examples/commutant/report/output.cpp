@@ -19,16 +19,12 @@ void report_output::require_writable() const {
     if (is_wanted()) io::atomic_file const probe(path_, io::existing::replace);
 }
 
-pending_page report_output::prepare(json const& numbers) const {
-    pending_page pending;
-    if (!is_wanted()) return pending;
-    pending.file_.emplace(path_, io::existing::replace);
-    pending.file_->append(report_page(numbers));
-    return pending;
-}
-
-void pending_page::commit() {
-    if (file_) file_->commit();
+std::optional<io::atomic_file> report_output::prepare(json const& numbers) const {
+    std::optional<io::atomic_file> file;
+    if (!is_wanted()) return file;
+    file.emplace(path_, io::existing::replace);
+    file->append(report_page(numbers));
+    return file;
 }
 
 }  // namespace program

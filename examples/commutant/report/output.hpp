@@ -11,17 +11,6 @@
 
 namespace program {
 
-/// A page on its way to a file.
-class pending_page {
-public:
-    /// Makes the file appear.
-    void commit();
-
-private:
-    friend class report_output;
-    std::optional<commutant::io::atomic_file> file_{};
-};
-
 /// The option --report FILE.
 class report_output {
 public:
@@ -32,8 +21,8 @@ public:
     /// Refuses a file that cannot be written, before a long computation.
     void require_writable() const;
 
-    /// The page as a file that is complete but for its name.
-    [[nodiscard]] pending_page prepare(json const& numbers) const;
+    /// The page, if it is wanted, as a file that is complete but for its name.
+    [[nodiscard]] std::optional<commutant::io::atomic_file> prepare(json const& numbers) const;
 
 private:
     std::string path_{};

@@ -25,6 +25,9 @@ std::string heading(std::string const& text) { return html::element("h3", "", ht
 /// A number that may be missing: JSON has no infinity.
 double number(json const& value) { return value.is_number() ? value.get<double>() : std::nan(""); }
 
+/// A share in per cent; nothing of a loss that is none.
+std::string share(double x) { return std::isfinite(x) ? formatted("%.1f %%", 100 * x) : ""; }
+
 /// A bar for what an NLL is above that of the float model.
 bar loss_bar(std::string const& label, double nll, double original, int tone) {
     return {label, nll - original, formatted("%+.4f", nll - original) + formatted(" (NLL %.4f)", nll), tone};
@@ -50,7 +53,7 @@ std::string likelihood(json const& numbers) {
         bool const is_quantized = step != "float" && step != "merged" && step != "stored";
         rows.push_back({html::escaped(label), formatted("%.4f", x), formatted("%.3f", std::exp(x)),
                         is_quantized ? formatted("%.4f", x - original) : "",
-                        is_quantized ? formatted("%.1f %%", 100 * (rtn - x) / (rtn - original)) : ""});
+                        is_quantized ? share((rtn - x) / (rtn - original)) : ""});
         if (is_quantized) bars.push_back(loss_bar(label, x, original, step == "rtn" ? 0 : 1));
     };
     add("float", "float");

@@ -122,9 +122,9 @@ bool complete(std::vector<planned_run>& runs, part_of_study const& part, pipelin
     for (std::size_t i = 0; i < runs.size(); ++i) {
         planned_run& run = runs[i];
         if (!part.has(i) || results.find(run.key) != nullptr) continue;
+        auto const* const seed = run.row.options.find("--seed");
         say("[" + std::to_string(++done) + "/" + std::to_string(n_left) + "] " + run.row.group + ", " +
-            run.row.label + (run.row.options.find("--seed") != nullptr ? ", seed " : "") +
-            (run.row.options.find("--seed") != nullptr ? *run.row.options.find("--seed") : ""));
+            run.row.label + (seed == nullptr ? "" : ", seed " + *seed));
         fs::path const checkpoint = checkpoint_of(run, file);
         run.method.training.checkpoint = run.method.trains() ? checkpoint.string() : "";
         stage_log stages;
@@ -172,7 +172,7 @@ int run_study(study_options const& o) {
     std::string const tables = summary_markdown(summary);
     if (!o.page.empty())
         cm::io::write_text(o.page, page_with(o.page, place, tables), cm::io::existing::replace);
-    o.report.prepare({{"study", summary}}).commit();
+    if (auto page = o.report.prepare({{"study", summary}})) page->commit();
     std::cout << tables;
     if (n_missing != 0)
         say(std::to_string(n_missing) + " of " + std::to_string(runs.size()) + " runs are missing" +

@@ -3,6 +3,7 @@
 #include "summary.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <commutant/io/error.hpp>
@@ -25,6 +26,7 @@ public:
         if (numbers.contains(at)) values_.insert(numbers.at(at).get<std::size_t>());
     }
     [[nodiscard]] bool empty() const { return values_.empty(); }
+    [[nodiscard]] std::size_t largest() const { return *values_.rbegin(); }
     [[nodiscard]] std::string text() const {
         std::string const first = std::to_string(*values_.begin());
         return values_.size() == 1 ? first : first + " to " + std::to_string(*values_.rbegin());
@@ -57,7 +59,7 @@ json conditions_of(std::vector<study_line> const& lines) {
     for (auto const& c : coverages) list.push_back(c);
     list.push_back("evaluation: " + windows.text() + " windows, " + tokens.text() + " tokens");
     list.push_back("ranges: " + ranges.text() + " windows");
-    if (!trained.empty())
+    if (!trained.empty() && steps.largest() != 0)
         list.push_back("training: " + steps.text() + " steps on " + trained.text() + " windows, " +
                        held_out.text() + " held out");
     if (!seeds.empty()) {
@@ -127,6 +129,12 @@ json group_summary(std::string const& name, std::vector<study_line> const& lines
     return group;
 }
 
+/// A number of unknown size: whole ones in full.
+std::string figure(json const& value) {
+    double const x = value.get<double>();
+    return formatted(std::abs(x) >= 1000 ? "%.0f" : "%.4g", x);
+}
+
 std::string cell(json const& row, char const* key, char const* format, double factor = 1) {
     return row.contains(key) ? formatted(format, factor * row.at(key).get<double>()) : "-";
 }
@@ -170,7 +178,7 @@ std::vector<std::vector<std::string>> group_table(json const& group) {
         if (has_baseline) cells.push_back(cell(row, "won_back", "%.1f %%", 100));
         for (auto const& title : more) {
             json const columns = row.value("columns", json::object());
-            cells.push_back(columns.contains(title) ? cell(columns, title.c_str(), "%.4g") : "");
+            cells.push_back(columns.contains(title) ? figure(columns.at(title)) : "");
         }
         add(std::move(cells));
     }
