@@ -10,11 +10,12 @@ namespace commutant {
 
 /// Cayley's transform of a skew-symmetric matrix: orthogonal, exactly so in exact arithmetic.
 ///
-/// Equation  (I - A)^-1 (I + A)
+/// Equation  (I - A)^-1 (I + A) = 2 (I - A)^-1 - I, which needs no product
 /// Shape     upper: [dim, dim]; A = upper - upper^T, so only differences across the diagonal count
 template <class M> [[nodiscard]] constexpr M cayley(M const& upper) {
-    M const a = upper - transpose(upper), one = identity_matrix<M>(upper.rows());
-    return product(inverse(one - a), one + a);
+    using scalar = typename M::scalar;
+    M const one = identity_matrix<M>(upper.rows());
+    return scaled(inverse(one - (upper - transpose(upper))), scalar(2)) - one;
 }
 
 /// A rotation (or reflection) of all features at once (T_r on the residual stream; T_v when held orthogonal).
