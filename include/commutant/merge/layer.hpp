@@ -25,25 +25,6 @@ template <class T, class F> void in_row_chunks(weight_ref<T>& w, F f) {
     for (std::size_t begin = 0; begin < w.rows(); begin += 256)
         set_row_block(w, begin, f(row_block(w, begin, std::min<std::size_t>(256, w.rows() - begin))));
 }
-
-/// Calls f(name, member of a, member of b) for the tensors of a block.
-template <class A, class B, class F> void visit_layer_pairs(A& a, B& b, F f) {
-    auto const both = [&](char const* name, auto& x, auto& y) {
-        f(std::string(name) + ".weight", x.weight, y.weight);
-        f(std::string(name) + ".bias", x.bias, y.bias);
-    };
-    f("attention_norm", a.attention_norm, b.attention_norm);
-    both("q_proj", a.q_proj, b.q_proj);
-    both("k_proj", a.k_proj, b.k_proj);
-    both("v_proj", a.v_proj, b.v_proj);
-    both("o_proj", a.o_proj, b.o_proj);
-    f("q_norm", a.q_norm, b.q_norm);
-    f("k_norm", a.k_norm, b.k_norm);
-    f("ffn_norm", a.ffn_norm, b.ffn_norm);
-    both("gate_proj", a.gate_proj, b.gate_proj);
-    both("up_proj", a.up_proj, b.up_proj);
-    both("down_proj", a.down_proj, b.down_proj);
-}
 }  // namespace detail
 
 /// Merges every transform of a plan into one block of the caller's model, in place: composed in double precision, rounded
@@ -64,31 +45,25 @@ merge_report merge_layer_in_place(plan_transforms<Plan, detail::merge_matrix> co
         detail::throw_shape("merge_layer_in_place", "transforms for layers:", t.layers.size(),
                             "more than layer_index", layer_index + 1);
     // One block is a decoder of one block: the same checks and the same merge.
-    decoder<M> one;
-    one.config = c;
-    one.config.n_layers = 1;
-    one.layers.resize(1);
-    detail::visit_layer_pairs(
-        buffers, one.layers[0],
+    auto one = decoder_of_block<M>(c, {});
+    visit_layer_pairs(
+        buffers, one.layers[0], layer_index,
         [](std::string const&, weight_ref<T> const& from, M& to) { to = detail::loaded(from); });
     detail::require_layer_shapes("merge_layer_in_place", one.layers[0], c);
     plan_transforms<Plan, M> of_block;
     of_block.layers = {t.layers[layer_index]};
     of_block.residual_stream = t.residual_stream;
     of_block.down_input = t.down_input;
-    // The block alone has no embedding and head; columns are all that the merge looks at.
-    one.embedding = M(0, c.model_dim);
-    one.lm_head.weight = M(0, c.model_dim);
     merge_report const report = merge_in_place(of_block, one, limits);
-    detail::visit_layer_pairs(
-        one.layers[0], buffers, [](std::string const& name, M const& from, weight_ref<T>&) {
+    visit_layer_pairs(
+        one.layers[0], buffers, layer_index, [](std::string const& name, M const& from, weight_ref<T>&) {
             auto const narrow = from.values.template cast<T>().eval();
             if (!narrow.template cast<double>().allFinite())
                 throw std::overflow_error(
                     name + ": a merged weight is not finite in the buffer's type, expected finite weights");
         });
-    detail::visit_layer_pairs(
-        one.layers[0], buffers, [](std::string const&, M const& from, weight_ref<T>& to) {
+    visit_layer_pairs(
+        one.layers[0], buffers, layer_index, [](std::string const&, M const& from, weight_ref<T>& to) {
             if (to.rows() == 0) return;
             set_row_block(to, 0, from.rows() != 0 ? from : shifted(M(to.rows(), to.cols()), 1.0));
         });

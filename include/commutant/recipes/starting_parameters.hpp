@@ -42,6 +42,23 @@ template <class M> [[nodiscard]] M low_rank_start(std::size_t dim, std::size_t r
     return append_rows(M(dim, n), b);
 }
 
+/// FPTQuant's transforms (arXiv:2506.04985), but for S_n, whose place is decided by measurement.
+[[nodiscard]] inline transform_forms fptquant_forms() {
+    return {.chosen = {.residual_stream = true,
+                       .query_key = true,
+                       .value_output = true,
+                       .up_down = true,
+                       .down_input = true},
+            .values = value_form::dense};
+}
+
+/// The transforms of SpinQuant (arXiv:2405.16406): rotations on the residual stream and on each head's values, and a
+/// Hadamard in front of down_proj.
+[[nodiscard]] inline transform_forms spinquant_forms() {
+    return {.chosen = {.residual_stream = true, .value_output = true, .down_input = true},
+            .values = value_form::orthogonal};
+}
+
 /// Parameters to start from: randomised Hadamard matrices or the identity for rotations, the identity for scales; transforms
 /// that are not chosen are the identity. T_k is left out where queries and keys are normed.
 ///

@@ -55,24 +55,51 @@ void fold_parameters(transform_parameters<M> const& p, eps_rule eps, decoder<M>&
     note_online(p, eps, m.online);
 }
 
+/// Merges T_r and the norms' gains, and nothing else.
+///
+/// Shape     q: [model_dim, model_dim]
+template <class M> void fold_rotation(M const& q, decoder<M>& m) {
+    plan_transforms<only_sites<fptquant_plan, sites::residual_stream>, M> t;
+    t.layers.resize(m.layers.size());
+    t.residual_stream = {q};
+    fold_plan(t, m);
+}
+
+/// Merges T_k, T_v, T_u and T_d: what acts on the inner sides of weights, T_r or gains left aside. What is not chosen must be
+/// the identity.
+template <class M> void fold_inner(transform_parameters<M> const& p, decoder<M>& m) {
+    fold_plan(transforms_of<gain_keeping_plan>(p, m.config), m);
+}
+
 /// Merges everything.
 template <class M> void fold_parameters(transform_parameters<M> const& p, eps_rule eps, decoder<M>& m) {
     fold_parameters(p, eps, m, [](std::size_t) { return true; });
 }
 
+namespace detail {
+/// The part of a plan's transforms that a plain checkpoint can carry.
+template <class Plan, class M>
+merge_report merge_mergeable(plan_transforms<Plan, M> const& t, decoder<M>& m,
+                             condition_limits const& limits) {
+    using offline = mergeable_plan<Plan>;
+    if (m.config.qk_norm)
+        return merge_in_place(part_of<without_sites<offline, sites::query_key>>(t), m, limits);
+    return merge_in_place(part_of<offline>(t), m, limits);
+}
+}  // namespace detail
+
 /// Merges what a plain checkpoint can carry, with all the checks of merge_in_place.
 template <class M>
 merge_report merge_offline(transform_parameters<M> const& p, decoder<M>& m, condition_limits const& limits) {
-    auto const merge_part = [&]<class Part>(Part const& part) { return merge_in_place(part, m, limits); };
     merge_report report;
-    with_chosen_plan(p, m.config, [&]<class Plan>(plan_transforms<Plan, M> const& t) {
-        using offline = mergeable_plan<Plan>;
-        if (m.config.qk_norm)
-            report = merge_part(part_of<without_sites<offline, sites::query_key>>(t));
-        else
-            report = merge_part(part_of<offline>(t));
-    });
+    with_chosen_plan(p, m.config, [&](auto const& t) { report = detail::merge_mergeable(t, m, limits); });
     return report;
+}
+
+/// Merges T_k, T_v and T_u, with the same checks.
+template <class M>
+merge_report merge_inner(transform_parameters<M> const& p, decoder<M>& m, condition_limits const& limits) {
+    return detail::merge_mergeable(transforms_of<gain_keeping_plan>(p, m.config), m, limits);
 }
 
 /// Then merges what stays online.

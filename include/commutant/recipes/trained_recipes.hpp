@@ -10,21 +10,12 @@ namespace commutant {
 
 /// FPTQuant (arXiv:2506.04985): all six transforms, first without data, then end to end together with the grids.
 [[nodiscard]] inline training_recipe fptquant_recipe() {
-    return {.forms = {.chosen = {.residual_stream = true,
-                                 .query_key = true,
-                                 .value_output = true,
-                                 .up_down = true,
-                                 .down_input = true},
-                      .values = value_form::dense},
-            .token_scale = token_scale_choice::measured};
+    return {.forms = fptquant_forms(), .token_scale = token_scale_choice::measured};
 }
 
-/// The transforms of SpinQuant (arXiv:2405.16406) in the same training: rotations on the residual stream and on each head's
-/// values, and a Hadamard in front of down_proj.
+/// The transforms of SpinQuant (arXiv:2405.16406) in the same training.
 [[nodiscard]] inline training_recipe spinquant_recipe() {
-    return {.forms = {.chosen = {.residual_stream = true, .value_output = true, .down_input = true},
-                      .values = value_form::orthogonal},
-            .local = {.n_steps = 0}};
+    return {.forms = spinquant_forms(), .local = {.n_steps = 0}};
 }
 
 /// Grids alone: no transform at all. What training wins back by itself.

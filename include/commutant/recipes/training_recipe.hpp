@@ -16,6 +16,7 @@
 #include <commutant/recipes/distillation_checkpoint.hpp>
 #include <commutant/recipes/local_stage.hpp>
 #include <commutant/recipes/moment_start.hpp>
+#include <commutant/recipes/starting_parameters.hpp>
 
 namespace commutant {
 
