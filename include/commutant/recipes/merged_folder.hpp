@@ -2,13 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -109,43 +110,75 @@ template <class M> void require_plain(decoder<M> const& m, char const* who) {
                               (original.directory() / "config.json").string());
 }
 
-/// Writes a merged decoder as a plain Hugging Face folder: any client loads it, and computes the original's function.
+/// Writes a merged decoder as a plain Hugging Face folder, tensor by tensor: any client loads it, and computes the original's
+/// function.
 ///
 /// Gains that were folded become ones; a head that was tied and no longer is gets its own tensor. Each weight is rounded
 /// once, to the type that the original stores it in (float32 where that is packed integers) or to store_as.
 ///
 /// directory exists and is empty, that of an io::atomic_directory
-/// Errors    std::invalid_argument if anything is left online or RoPE does not pair halves; io::output_error for a value
-///           that the type cannot hold or a failed write
+/// Errors    io::output_error for a value that the type cannot hold or a failed write
+class merged_writer {
+public:
+    merged_writer(std::filesystem::path directory, model_config const& merged, io::checkpoint const& original,
+                  std::optional<io::dtype> store_as = {})
+        : directory_(std::move(directory)),
+          config_text_(merged_config_text(merged, original, store_as)),
+          writer_(directory_, declared(merged, original, store_as)) {
+        for (auto const& t : io::decoder_tensors(merged)) {
+            std::size_t n = 1;
+            for (std::size_t const extent : t.shape) n *= extent;
+            n_elements_.emplace(t.name, n);
+        }
+    }
+
+    /// A tensor, or its next rows; an empty one is a gain that has been folded, or one that the model does not have.
+    template <class M> void write(std::string const& name, M const& w) {
+        using scalar = typename M::scalar;
+        auto const wanted = n_elements_.find(name);
+        if (wanted == n_elements_.end()) return;
+        if (w.size() == 0) {
+            std::vector<scalar> const ones(wanted->second, scalar(1));
+            writer_.write(name, std::span<scalar const>(ones));
+        } else {
+            writer_.write(name, std::span<scalar const>(w.data(), w.size()));
+        }
+    }
+
+    /// Makes the files appear; every tensor must be complete.
+    io::storage_report commit() {
+        writer_.commit();
+        io::write_text(directory_ / "config.json", config_text_);
+        return writer_.report();
+    }
+
+private:
+    [[nodiscard]] static std::vector<io::tensor_declaration> declared(model_config const& merged,
+                                                                      io::checkpoint const& original,
+                                                                      std::optional<io::dtype> store_as) {
+        std::vector<io::tensor_declaration> list;
+        for (auto const& t : io::decoder_tensors(merged))
+            list.push_back({t.name, detail::storage_type(original, t.name, store_as), t.shape});
+        return list;
+    }
+
+    std::filesystem::path directory_;
+    std::string config_text_;
+    io::sharded_writer writer_;
+    std::map<std::string, std::size_t> n_elements_{};
+};
+
+/// Writes a merged decoder whole: see merged_writer.
+///
+/// Errors    std::invalid_argument if anything is left online or RoPE does not pair halves; those of merged_writer
 template <class M>
 io::storage_report write_merged_folder(std::filesystem::path const& directory, decoder<M> const& m,
                                        io::checkpoint const& original,
                                        std::optional<io::dtype> store_as = {}) {
     detail::require_plain(m, "write_merged_folder");
-    std::vector<io::tensor_declaration> declared;
-    for (auto const& t : io::decoder_tensors(m.config))
-        declared.push_back({t.name, detail::storage_type(original, t.name, store_as), t.shape});
-    io::sharded_writer writer(directory, declared);
-    std::map<std::string, std::size_t> n_elements;
-    for (auto const& d : declared) {
-        std::size_t n = 1;
-        for (std::size_t const extent : d.shape) n *= extent;
-        n_elements.emplace(d.name, n);
-    }
-    using scalar = typename M::scalar;
-    visit_tensors(m, [&](std::string const& name, M const& w) {
-        auto const wanted = n_elements.find(name);
-        if (wanted == n_elements.end()) return;
-        if (w.size() == 0) {  // a gain that has been folded
-            std::vector<scalar> const ones(wanted->second, scalar(1));
-            writer.write(name, std::span<scalar const>(ones));
-        } else {
-            writer.write(name, std::span<scalar const>(w.data(), w.size()));
-        }
-    });
-    writer.commit();
-    io::write_text(directory / "config.json", merged_config_text(m.config, original, store_as));
-    return writer.report();
+    merged_writer writer(directory, m.config, original, store_as);
+    visit_tensors(m, [&](std::string const& name, M const& w) { writer.write(name, w); });
+    return writer.commit();
 }
 
 /// The decoder as its merged folder stores it: every weight rounded to the storage type once.
