@@ -235,6 +235,11 @@ TEST_CASE("checkpoint: NaN and infinite weights are refused when read", "[io][re
                Contains("tensor 'model.norm.weight' is infinite at element 3, expected finite weights"));
     CHECK_THAT(refusal([&] { model.read("lm_head.weight", std::span<double>(head)); }),
                Contains("is NaN at element 3"));
+    std::vector<double> two(2);
+    std::vector<std::size_t> const rows{0, 1}, column{3};
+    CHECK_THAT(refusal([&] { model.read("lm_head.weight", rows, column, std::span<double>(two)); }),
+               Contains("is NaN at element 3"));
+    model.read("lm_head.weight", rows, std::vector<std::size_t>{2}, std::span<double>(two));
 }
 
 TEST_CASE("checkpoint: a float64 weight past the range of float is refused as float only", "[io][refuse]") {
@@ -294,6 +299,13 @@ TEST_CASE("checkpoint: the llama2.c file and the folder made from it hold the sa
         std::vector<float> y(b.size(name));
         a.read(name, std::span<float>(x));
         b.read(name, std::span<float>(y));
+        std::vector<std::size_t> const rows{0}, columns{5, 2};
+        std::vector<float> few(2);
+        for (auto const* model : {&a, &b}) {
+            model->read(name, rows, columns, std::span<float>(few));
+            auto const& whole = model == &a ? x : y;
+            CHECK((few[0] == whole[5] && few[1] == whole[2]));
+        }
         bool const rotated =
             name.find("q_proj") != std::string::npos || name.find("k_proj") != std::string::npos;
         std::size_t const width = a.shape(name).back();

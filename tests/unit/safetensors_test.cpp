@@ -97,6 +97,44 @@ TEST_CASE("safetensors: data at odd offsets and of every weight type is read exa
     CHECK(file.bytes("h").size() == 6);
 }
 
+TEST_CASE("safetensors: where some rows of a matrix cross some columns is read", "[io]") {
+    temporary_directory const folder;
+    // Element (i, j) of w is 10 i + j; at an odd offset.
+    std::string data = "\x01";
+    for (int const x : {0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23}) data += bytes_of(static_cast<float>(x));
+    data += bytes_of(static_cast<std::uint16_t>(0x3fc0)) + bytes_of(static_cast<std::uint16_t>(0x4000));
+    write_file(folder.path() / "m",
+               safetensors_bytes(R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                                 R"("w":{"dtype":"F32","shape":[3,4],"data_offsets":[1,49]},)"
+                                 R"("g":{"dtype":"BF16","shape":[2],"data_offsets":[49,53]}})",
+                                 data));
+    auto const file = safetensors_file::open(folder.path() / "m");
+    using indices = std::vector<std::size_t>;
+    auto const read = [&](std::string const& name, indices const& rows, indices const& columns,
+                          std::size_t size) {
+        std::vector<double> out(size);
+        file.read(name, rows, columns, std::span<double>(out));
+        return out;
+    };
+    CHECK(read("w", {2, 0}, {1, 2, 0, 3}, 8) == std::vector<double>{21, 22, 20, 23, 1, 2, 0, 3});
+    file.release_pages();
+    CHECK(read("w", {1}, {3}, 1) == std::vector<double>{13});
+    CHECK(read("w", {}, {3}, 0).empty());
+    CHECK(read("g", {0}, {1, 0}, 2) == std::vector<double>{2.0, 1.5});
+    std::vector<float> as_float(2);
+    file.read("w", indices{1}, indices{0, 1}, std::span<float>(as_float));
+    CHECK(as_float == std::vector<float>{10, 11});
+    auto const words = [&](std::string const& name, indices const& rows, indices const& columns,
+                           std::size_t size) {
+        return refusal<std::invalid_argument>([&] { read(name, rows, columns, size); });
+    };
+    CHECK_THAT(words("w", {3}, {0}, 1), Contains("'w': row 3 was asked for, expected one of 3"));
+    CHECK_THAT(words("w", {0}, {1, 4}, 2), Contains("'w': column 4 was asked for, expected one of 4"));
+    CHECK_THAT(words("g", {1}, {0}, 1), Contains("'g': row 1 was asked for, expected one of 1"));
+    CHECK_THAT(words("w", {0, 1}, {1, 2}, 3), Contains("has 3 elements, expected rows * columns = 2 * 2"));
+    CHECK_THAT(refusal([&] { read("b", {0}, {0}, 1); }), Contains("'b' is U8, expected F16"));
+}
+
 TEST_CASE("safetensors: integers are read when they fit 32 bits and refused when not", "[io]") {
     temporary_directory const folder;
     std::string const header = R"({"l":{"dtype":"I64","shape":[3],"data_offsets":[0,24]},)"

@@ -121,6 +121,22 @@ public:
     void read(std::string const& name, std::span<float> out) const { read_values(name, out); }
     void read(std::string const& name, std::span<double> out) const { read_values(name, out); }
 
+    /// Values of a matrix, or of a tensor of one row, where some rows cross some columns, row after row. Of a folder
+    /// nothing else is read.
+    void read(std::string const& name, std::span<std::size_t const> rows,
+              std::span<std::size_t const> columns, std::span<float> out) const {
+        read_crossing(name, rows, columns, out);
+    }
+    void read(std::string const& name, std::span<std::size_t const> rows,
+              std::span<std::size_t const> columns, std::span<double> out) const {
+        read_crossing(name, rows, columns, out);
+    }
+
+    /// Lets go of the pages read so far, which otherwise count as this process's memory.
+    void release_pages() const noexcept {
+        for (auto const& file : files_) file.release_pages();
+    }
+
 private:
     struct entry {
         std::vector<std::size_t> shape{};
@@ -234,11 +250,37 @@ private:
             llama2c_->read(name, out);
         else
             files_[facts.file].read(name, out);
+        require_finite(name, std::span<Float const>(out), [](std::size_t k) { return k; });
+    }
+
+    template <class Float>
+    void read_crossing(std::string const& name, std::span<std::size_t const> rows,
+                       std::span<std::size_t const> columns, std::span<Float> out) const {
+        auto const& facts = entry_of(name);
+        std::size_t const n_columns = facts.shape.back();
+        if (!llama2c_) {
+            files_[facts.file].read(name, rows, columns, out);
+        } else {
+            detail::require_crossing(name, size(name), n_columns, rows, columns, out.size());
+            std::vector<Float> whole(size(name));
+            llama2c_->read(name, std::span<Float>(whole));
+            std::size_t done = 0;
+            for (std::size_t const row : rows)
+                for (std::size_t const column : columns) out[done++] = whole[row * n_columns + column];
+        }
+        require_finite(name, std::span<Float const>(out), [&](std::size_t k) {
+            return rows[k / columns.size()] * n_columns + columns[k % columns.size()];
+        });
+    }
+
+    /// element_of: index in `out` -> index in the tensor
+    template <class Float, class F>
+    void require_finite(std::string const& name, std::span<Float const> out, F element_of) const {
         for (std::size_t i = 0; i < out.size(); ++i)
             if (!std::isfinite(out[i]))
                 throw input_error(path_.string(), "tensor " + detail::in_quotes(name) + " is " +
                                                       (std::isnan(out[i]) ? "NaN" : "infinite") +
-                                                      " at element " + std::to_string(i) +
+                                                      " at element " + std::to_string(element_of(i)) +
                                                       ", expected finite weights");
     }
 

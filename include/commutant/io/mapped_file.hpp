@@ -98,6 +98,11 @@ public:
         return {reinterpret_cast<char const*>(data_), size_};
     }
 
+    /// Lets go of the pages read so far, which otherwise count as this process's memory; reading brings them back.
+    void release_pages() const noexcept {
+        if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+    }
+
 private:
     mapped_file() = default;
     std::byte const* data_ = nullptr;

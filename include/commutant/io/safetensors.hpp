@@ -56,6 +56,25 @@ template <class Float>
     }
 }
 
+/// Refuses rows and columns that a tensor of so many elements lacks, or a span of another size.
+inline void require_crossing(std::string const& name, std::size_t count, std::size_t n_columns,
+                             std::span<std::size_t const> rows, std::span<std::size_t const> columns,
+                             std::size_t size) {
+    std::size_t const n_rows = n_columns == 0 ? 0 : count / n_columns;
+    auto const require_below = [&](std::span<std::size_t const> indices, std::size_t n, char const* what) {
+        for (std::size_t const i : indices)
+            if (i >= n)
+                throw std::invalid_argument(in_quotes(name) + ": " + what + " " + std::to_string(i) +
+                                            " was asked for, expected one of " + std::to_string(n));
+    };
+    require_below(rows, n_rows, "row");
+    require_below(columns, n_columns, "column");
+    if (size != rows.size() * columns.size())
+        throw std::invalid_argument(in_quotes(name) + ": the span given has " + std::to_string(size) +
+                                    " elements, expected rows * columns = " + std::to_string(rows.size()) +
+                                    " * " + std::to_string(columns.size()));
+}
+
 /// Copies stored integers into int32; the index of the first value that does not fit, or out.size().
 template <class Stored>
 [[nodiscard]] std::size_t narrow_integers(std::byte const* bytes, std::span<std::int32_t> out) {
@@ -119,6 +138,21 @@ public:
     /// Values of an F16, BF16, F32 or F64 tensor, exactly.
     void read(std::string const& name, std::span<double> out) const { read_weights(name, out); }
 
+    /// Values of such a matrix where some rows cross some columns, row after row; nothing else is touched.
+    ///
+    /// Errors    std::invalid_argument if the span has another size, or an index is too large
+    void read(std::string const& name, std::span<std::size_t const> rows,
+              std::span<std::size_t const> columns, std::span<float> out) const {
+        read_crossing(name, rows, columns, out);
+    }
+    void read(std::string const& name, std::span<std::size_t const> rows,
+              std::span<std::size_t const> columns, std::span<double> out) const {
+        read_crossing(name, rows, columns, out);
+    }
+
+    /// Lets go of the pages read so far, which otherwise count as this process's memory.
+    void release_pages() const noexcept { file_.release_pages(); }
+
     /// Values of an integer tensor, each of which must fit.
     void read_int32(std::string const& name, std::span<std::int32_t> out) const {
         auto const& facts = info(name);
@@ -177,7 +211,31 @@ private:
     template <class Float> void read_weights(std::string const& name, std::span<Float> out) const {
         auto const& facts = info(name);
         require_size(name, facts, out.size());
-        if (!detail::convert_weights(facts.type, bytes(name).data(), out))
+        convert(name, facts, 0, out);
+    }
+
+    template <class Float>
+    void read_crossing(std::string const& name, std::span<std::size_t const> rows,
+                       std::span<std::size_t const> columns, std::span<Float> out) const {
+        auto const& facts = info(name);
+        std::size_t const n_columns = facts.shape.empty() ? 1 : facts.shape.back();
+        detail::require_crossing(name, facts.count, n_columns, rows, columns, out.size());
+        std::size_t done = 0;
+        for (std::size_t const row : rows)
+            for (std::size_t j = 0; j < columns.size();) {
+                std::size_t run = 1;  // neighbours are converted together
+                while (j + run < columns.size() && columns[j + run] == columns[j] + run) ++run;
+                convert(name, facts, row * n_columns + columns[j], out.subspan(done, run));
+                done += run, j += run;
+            }
+    }
+
+    /// out.size() values from element `first` on.
+    template <class Float>
+    void convert(std::string const& name, tensor_info const& facts, std::size_t first,
+                 std::span<Float> out) const {
+        std::size_t const begin = first * (dtype_bits(facts.type) / 8);
+        if (!detail::convert_weights(facts.type, bytes(name).data() + begin, out))
             throw input_error(path_.string(), "tensor " + detail::in_quotes(name) + " is " +
                                                   std::string(dtype_name(facts.type)) +
                                                   ", expected F16, BF16, F32 or F64");
