@@ -33,6 +33,7 @@ void add_eval(CLI::App& app, chosen_command& chosen);
 void add_quantize(CLI::App& app, chosen_command& chosen);
 void add_study(CLI::App& app, chosen_command& chosen);
 void add_report(CLI::App& app, chosen_command& chosen);
+void add_transform(CLI::App& app, chosen_command& chosen);
 void add_generate(CLI::App& app, chosen_command& chosen);
 
 }  // namespace program

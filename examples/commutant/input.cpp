@@ -37,6 +37,13 @@ fs::path model_path(std::string const& given) {
     return *std::min_element(models.begin(), models.end());
 }
 
+std::optional<cm::io::dtype> storage_type(std::string const& name) {
+    if (name == "float32") return cm::io::dtype::f32;
+    if (name == "float16") return cm::io::dtype::f16;
+    if (name == "bfloat16") return cm::io::dtype::bf16;
+    return std::nullopt;
+}
+
 void window_options::add_to(CLI::App& command) {
     command.add_option("--tokenizer", tokenizer,
                        "tokenizer.json or llama2.c tokenizer.bin; default: the one beside the model");

@@ -32,6 +32,9 @@ namespace fs = std::filesystem;
 /// The model to work on: the path given, or the bundled model.
 [[nodiscard]] fs::path model_path(std::string const& given);
 
+/// A storage type by its name in config.json; nothing if none is named.
+[[nodiscard]] std::optional<cm::io::dtype> storage_type(std::string const& name);
+
 /// How texts become windows; the same options in every command that reads a text.
 struct window_options {
     std::string tokenizer{};           ///< path; empty: the one beside the model

@@ -46,6 +46,7 @@ int run(int argc, char** argv) {
     program::add_quantize(app, chosen);
     program::add_study(app, chosen);
     program::add_report(app, chosen);
+    program::add_transform(app, chosen);
     program::add_generate(app, chosen);
     try {
         app.parse(argc, argv);
@@ -54,12 +55,12 @@ int run(int argc, char** argv) {
     } catch (CLI::RequiredError const& error) {
         if (argc < 2)
             return refuse(
-                "give a command: inspect, check, eval, quantize, study, report or generate (see commutant "
-                "--help)");
+                "give a command: inspect, check, eval, quantize, study, report, transform or generate (see "
+                "commutant --help)");
         if (app.get_subcommands().empty())
-            return refuse(
-                std::string("'") + argv[1] +
-                "' is no command, expected inspect, check, eval, quantize, study, report or generate");
+            return refuse(std::string("'") + argv[1] +
+                          "' is no command, expected inspect, check, eval, quantize, study, report, "
+                          "transform or generate");
         return refuse(error.what());
     } catch (CLI::ParseError const& error) {
         return refuse(std::string(error.what()) + " (see commutant --help)");

@@ -38,12 +38,7 @@ struct quantize_options {
     json_output output{};
     report_output report{};
 
-    [[nodiscard]] std::optional<cm::io::dtype> store_as() const {
-        if (dtype == "float32") return cm::io::dtype::f32;
-        if (dtype == "float16") return cm::io::dtype::f16;
-        if (dtype == "bfloat16") return cm::io::dtype::bf16;
-        return std::nullopt;
-    }
+    [[nodiscard]] std::optional<cm::io::dtype> store_as() const { return storage_type(dtype); }
 };
 
 /// The folders that --out asks for, filled while a run goes on.

@@ -2,22 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stage_log.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <fstream>
+
+#include "process_memory.hpp"
 
 namespace program {
 namespace {
 
 /// Makes the process's peak what it holds now.
 void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5\n"; }
-
-std::size_t peak_of_process() {
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    return static_cast<std::size_t>(usage.ru_maxrss) * 1024;  // kilobytes on Linux
-}
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -39,7 +33,7 @@ void stage_log::end() {
     if (current_ == none) return;
     stage& s = stages_[current_];
     s.seconds += seconds_since(begin_);
-    s.peak_rss_bytes = std::max(s.peak_rss_bytes, peak_of_process());
+    s.peak_rss_bytes = std::max(s.peak_rss_bytes, program::peak_rss_bytes());
     current_ = none;
 }
 

@@ -2,13 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "training.hpp"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <csignal>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -17,7 +12,9 @@
 
 #include <commutant/recipes/trained_recipes.hpp>
 
-#include "command.hpp"
+#include "interruption.hpp"
+#include "process_memory.hpp"
+#include "transform_sites.hpp"
 
 namespace program {
 namespace {
@@ -31,55 +28,6 @@ std::vector<named_recipe> const& recipes() {
     static std::vector<named_recipe> const list{
         {"fptquant", cm::fptquant_recipe}, {"spinquant", cm::spinquant_recipe}, {"grids", cm::grids_recipe}};
     return list;
-}
-
-/// Ctrl-C asks once to end training with the best so far; a second one ends the program as usual.
-std::atomic<bool> interrupted{false};
-
-extern "C" void ask_to_stop(int) {
-    interrupted.store(true);
-    std::signal(SIGINT, SIG_DFL);
-}
-
-class interruptible {
-public:
-    interruptible() : before_(std::signal(SIGINT, ask_to_stop)) { interrupted.store(false); }
-    interruptible(interruptible const&) = delete;
-    interruptible& operator=(interruptible const&) = delete;
-    ~interruptible() { std::signal(SIGINT, before_); }
-
-private:
-    void (*before_)(int);
-};
-
-/// Every step allocates the same large matrices again: giving their pages back in between takes a sixth of its time.
-void keep_freed_memory() {
-    ::mallopt(M_MMAP_THRESHOLD, 1 << 25);  // the largest that glibc takes
-    ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-}
-
-/// Sites by name, separated by commas.
-cm::transform_set parsed_transforms(std::string const& text) {
-    cm::transform_set s;
-    std::pair<char const*, bool*> const names[] = {{cm::sites::residual_stream::name, &s.residual_stream},
-                                                   {cm::sites::query_key::name, &s.query_key},
-                                                   {cm::sites::value_output::name, &s.value_output},
-                                                   {cm::sites::up_down::name, &s.up_down},
-                                                   {cm::sites::down_input::name, &s.down_input},
-                                                   {cm::sites::token_scale::name, &s.token_scale}};
-    for (std::size_t begin = 0; begin <= text.size();) {
-        std::size_t const end = std::min(text.find(',', begin), text.size());
-        std::string const name = text.substr(begin, end - begin);
-        begin = end + 1;
-        if (name == "none" && text == name) return s;
-        auto const found =
-            std::find_if(std::begin(names), std::end(names), [&](auto const& n) { return n.first == name; });
-        if (found == std::end(names))
-            throw usage_error("--transforms: \"" + name +
-                              "\" is no site, expected a list such as residual_stream,value_output, or none");
-        *found->second = true;
-    }
-    return s;
 }
 
 cm::training_recipe recipe_of(std::string const& name, training_options const& o, std::size_t range_windows,
@@ -137,20 +85,12 @@ prepared_plan behind_one_type(cm::transform_parameters<float32> const& trained, 
     return plan;
 }
 
-/// Groups of transforms: they come before those of grids.
-template <class Values> json by_group(Values const& values) {
-    json r = json::object();
-    for (std::size_t g = 0; g < 4; ++g)
-        r[std::string(to_string(static_cast<cm::parameter_group>(g)))] = values[g];
-    return r;
-}
-
 json trained_numbers(cm::transform_parameters<float32> const& p) {
     std::array<std::size_t, 4> counts{};
     cm::visit_trained(p, [&](cm::parameter_group group, std::string const&, float32 const& x) {
         counts[static_cast<std::size_t>(group)] += x.size();
     });
-    return by_group(counts);
+    return by_site(counts);
 }
 
 }  // namespace
@@ -278,19 +218,9 @@ trained_models trained(std::string const& recipe, training_options const& option
                                 cm::grids_of(stage.parameters.grids, settings), stage.held_out});
         found.stages.back().plan.notes = outcome.notes;
     }
-    auto const& chosen = outcome.stages.back().parameters.transforms.chosen;
-    json sites = json::array();
-    auto const add_site = [&](bool at_work, char const* name) {
-        if (at_work) sites.push_back(name);
-    };
-    add_site(chosen.residual_stream, cm::sites::residual_stream::name);
-    add_site(chosen.query_key, cm::sites::query_key::name);
-    add_site(chosen.value_output, cm::sites::value_output::name);
-    add_site(chosen.up_down, cm::sites::up_down::name);
-    add_site(chosen.down_input, cm::sites::down_input::name);
-    add_site(chosen.token_scale, cm::sites::token_scale::name);
-    found.numbers = {{"transforms", sites},
-                     {"parameters", trained_numbers(outcome.stages.back().parameters.transforms)},
+    auto const& transforms = outcome.stages.back().parameters.transforms;
+    found.numbers = {{"transforms", site_names(transforms.chosen)},
+                     {"parameters", trained_numbers(transforms)},
                      {"training_windows", text.training.windows().size()},
                      {"held_out_windows", text.held_out.windows().size()},
                      {"local",
@@ -298,8 +228,8 @@ trained_models trained(std::string const& recipe, training_options const& option
                        {"p", r.local.p},
                        {"norms_before", outcome.local.loss_before},
                        {"norms_after", outcome.local.loss_after},
-                       {"gradient_norms", by_group(outcome.local.gradient_norms)},
-                       {"movements", by_group(outcome.local.movements)}}},
+                       {"gradient_norms", by_site(outcome.local.gradient_norms)},
+                       {"movements", by_site(outcome.local.movements)}}},
                      {"steps", outcome.steps},
                      {"best_step", outcome.best_step},
                      {"seconds_per_step", curve.empty() ? 0.0 : seconds / static_cast<double>(curve.size())},

@@ -4,7 +4,7 @@
 # PAGE describes the options of PROGRAM: each command's section, and the part in front of the first one, which is about
 # all commands, name every option that the command's --help lists, and nothing that no command has.
 cmake_minimum_required(VERSION 3.25)
-set(commands inspect check eval quantize study report generate)
+set(commands inspect check eval quantize study report transform generate)
 set(option "--[a-z][a-z-]*[a-z]|--p")
 set(errors "")
 

@@ -81,8 +81,9 @@ inline std::string small_tokenizer(std::size_t n_tokens = small_vocabulary) {
     return bytes;
 }
 
-/// Writes a Hugging Face folder with its tokeniser.
-inline fs::path make_folder_model(fs::path const& folder, std::string const& model_type = "llama") {
+/// Writes a Hugging Face folder with its tokeniser; weights in files of at most shard_limit bytes.
+inline fs::path make_folder_model(fs::path const& folder, std::string const& model_type = "llama",
+                                  std::size_t shard_limit = cm::io::sharded_writer::default_shard_limit) {
     fs::create_directory(folder);
     write_file(folder / "config.json", small_config(model_type));
     write_file(folder / "tok300.bin", small_tokenizer());
@@ -91,7 +92,7 @@ inline fs::path make_folder_model(fs::path const& folder, std::string const& mod
     std::vector<cm::io::tensor_declaration> declared;
     for (auto const& t : cm::io::decoder_tensors(c))
         declared.push_back({t.name, cm::io::dtype::f32, t.shape});
-    cm::io::sharded_writer writer(folder, declared);
+    cm::io::sharded_writer writer(folder, declared, shard_limit);
     cm::visit_tensors(m, [&](std::string const& name, auto const& w) {
         if (w.size() != 0) writer.write(name, std::span<float const>(w.data(), w.size()));
     });
