@@ -103,6 +103,17 @@ private:
         seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     }
 
+    /// Into how many parts a block is cut where the whole would need as much work space again.
+    static constexpr std::size_t default_parts = 8;
+
+    /// Part k of n of a list.
+    [[nodiscard]] static feature_list share_of(feature_list const& f, std::size_t k, std::size_t n) {
+        auto const at = [&](std::size_t j) {
+            return f.begin() + static_cast<std::ptrdiff_t>(j * f.size() / n);
+        };
+        return {at(k), at(k + 1)};
+    }
+
     [[nodiscard]] std::string name_of_block(std::size_t i) const {
         return "block " + std::to_string(i + 1) + " of " + std::to_string(config_.n_layers);
     }
@@ -160,14 +171,10 @@ private:
 
     /// Block i with T_r merged, in parts that the threads share.
     [[nodiscard]] decoder_layer<merging_matrix> rotated_layer(std::size_t i) {
-        constexpr std::size_t n_parts = 8;
+        constexpr std::size_t n_parts = default_parts;
         auto const all = all_features(config_);
-        auto const parts_of = [&](std::size_t k) {
-            auto const some = [&](feature_list const& f) {
-                std::size_t const begin = k * f.size() / n_parts, end = (k + 1) * f.size() / n_parts;
-                return feature_list(f.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    f.begin() + static_cast<std::ptrdiff_t>(end));
-            };
+        auto const part_of_layer = [&](std::size_t k) {
+            auto const some = [&](feature_list const& f) { return share_of(f, k, n_parts); };
             return layer_part({all.stream, some(all.q), some(all.k), some(all.v), some(all.o), some(all.gate),
                                some(all.up), some(all.down)},
                               config_);
@@ -181,7 +188,7 @@ private:
         std::vector<std::map<std::string, piecewise_norm>> norms(n_parts);
         on_threads(n_threads(), [&](std::size_t t) {
             for (std::size_t k = t; k < n_parts; k += n_threads()) {
-                auto const part = parts_of(k);
+                auto const part = part_of_layer(k);
                 auto one = decoder_of_block(config_, load_layer<merging_matrix>(source_, i, part));
                 visit_weights(one, feature_list{i}, [&](std::string const& name, merging_matrix const& w) {
                     norms[k][name].add(w, p());
@@ -250,17 +257,39 @@ private:
         auto inner = inner_parameters_of(i);
         train_layer(i, converted<training_matrix>(one).layers[0], one.config, inner);
         p_.layers[i] = inner.layers[0];
-        auto const merged = mapped<merging_matrix>(inner, widened);
-        auto found = merge_inner(merged, one, options_.limits);
-        report_.merge.condition = std::max(report_.merge.condition, found.condition);
-        for (auto& warning : found.warnings)
-            report_.merge.warnings.push_back("block " + std::to_string(i + 1) + ": " + warning);
+        merge_inner_parts(i, mapped<merging_matrix>(inner, widened), one);
         visit_layer_tensors(one.layers[0], i,
                             [&](std::string const& name, merging_matrix const& w) { writer.write(name, w); });
-        if (merged.chosen.down_input) merge_down_input_in_place(merged.down_input, one.layers[0].down_proj);
-        visit_weights(one, feature_list{i}, [&](std::string const&, merging_matrix const& w) {
-            report_.local.loss_after += lp_norm_of(w, p());
-        });
+    }
+
+    /// Merges T_k, T_v and T_u into a block, a few heads and channels at a time; norms are noted with T_d.
+    void merge_inner_parts(std::size_t i, transform_parameters<merging_matrix> const& inner,
+                           decoder<merging_matrix>& one) {
+        std::size_t const block = inner.down_input.block(), n_blocks = config_.ffn_dim / block;
+        auto const heads = feature_range(0, config_.n_kv_heads), blocks = feature_range(0, n_blocks);
+        std::size_t const n_parts = std::min({default_parts, heads.size(), n_blocks});
+        std::map<std::string, piecewise_norm> norms;
+        for (std::size_t k = 0; k < n_parts; ++k) {
+            mixing_units const units{share_of(heads, k, n_parts), share_of(blocks, k, n_parts)};
+            auto const features = features_of(units, block, one.config);
+            auto const part = layer_part(features, one.config);
+            auto c = one.config;
+            c.n_kv_heads = units.kv_heads.size();
+            c.n_heads = c.n_kv_heads * config_.n_rep();
+            c.ffn_dim = features.down.size();
+            auto piece = decoder_of_block(c, selected(one.layers[0], part));
+            auto const transforms = inner_parameters(inner, 0, features, units);
+            auto const found = merge_inner(transforms, piece, options_.limits);
+            report_.merge.condition = std::max(report_.merge.condition, found.condition);
+            for (auto const& warning : found.warnings)
+                report_.merge.warnings.push_back(name_of_block(i) + ": " + warning);
+            place(piece.layers[0], part, one.layers[0]);
+            if (inner.chosen.down_input)
+                merge_down_input_in_place(transforms.down_input, piece.layers[0].down_proj);
+            visit_weights(piece, feature_list{i},
+                          [&](std::string const& name, merging_matrix const& w) { norms[name].add(w, p()); });
+        }
+        for (auto const& [name, norm] : norms) report_.local.loss_after += norm.value(p());
     }
 
     void merge_embedding_and_head(merged_writer& writer, bool tied) {
