@@ -80,17 +80,24 @@ using layer_selection = decoder_layer<crossing>;
 /// Those elements of a matrix.
 template <class M> [[nodiscard]] M selected(M const& w, crossing const& kept) {
     if (w.rows() == 0 || kept.is_empty()) return {};
-    std::vector<int> const rows(kept.rows.begin(), kept.rows.end());
-    return gather_columns(gather_rows(w, std::span<int const>(rows)),
-                          std::span<std::size_t const>(kept.columns));
+    std::vector<int> const ids(kept.rows.begin(), kept.rows.end());
+    std::span<int const> const rows(ids);
+    std::span<std::size_t const> const columns(kept.columns);
+    // First what leaves less behind.
+    if (kept.rows.size() * w.cols() <= kept.columns.size() * w.rows())
+        return gather_columns(gather_rows(w, rows), columns);
+    return gather_rows(gather_columns(w, columns), rows);
 }
 
 /// A part of a block; tensors that the block lacks stay empty.
 template <class M>
 [[nodiscard]] decoder_layer<M> selected(decoder_layer<M> const& l, layer_selection const& part) {
-    decoder_layer<M> r = l;
-    visit_layer_pairs(part, r, 0, [](std::string const&, crossing const& kept, M& w) {
-        w = selected(std::as_const(w), kept);
+    std::vector<M const*> tensors;
+    visit_layer_tensors(l, 0, [&](std::string const&, M const& w) { tensors.push_back(&w); });
+    decoder_layer<M> r;
+    std::size_t next = 0;
+    visit_layer_pairs(part, r, 0, [&](std::string const&, crossing const& kept, M& w) {
+        w = selected(*tensors[next++], kept);
     });
     return r;
 }
