@@ -182,8 +182,8 @@ void add_transform(CLI::App& app, chosen_command& chosen) {
         "Weights are read where they lie, sampled for training, and written block by block: memory holds one "
         "block, a few\n"
         "thousand rows of the embedding and T_r. The folder is a plain checkpoint with the same function.\n\n"
-        "  commutant transform MODEL --out DIR\n"
-        "  commutant quantize DIR --recipe grids --transforms down_input --calib a.txt --eval b.txt");
+        "Then `commutant quantize DIR --recipe grids --transforms down_input` quantises it.\n\n"
+        "  commutant transform MODEL --out DIR");
     auto const positive = CLI::Range(std::size_t{1}, std::size_t{1} << 40);
     auto& s = options->streaming;
     command->add_option("MODEL", options->model, "Hugging Face folder or llama2.c .bin");

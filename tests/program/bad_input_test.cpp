@@ -60,9 +60,10 @@ struct fixture {
 TEST_CASE("bad usage is one line and exit code 2", "[program]") {
     fixture const f;
     f.refuses({}, "give a command: inspect, check, eval, quantize, study, report, transform or generate");
-    f.refuses({"evaluate"},
-              "'evaluate' is no command, expected inspect, check, eval, quantize, study, report, transform or "
-              "generate");
+    f.refuses(
+        {"evaluate"},
+        "'evaluate' is no command, expected inspect, check, eval, quantize, study, report, transform or "
+        "generate");
     f.refuses({"eval", f.folder.string(), "--text", f.text.string(), "--windws", "3"}, "--windws");
     f.refuses({"eval", f.folder.string()}, "give --text FILE or --tokens FILE.safetensors");
     f.refuses({"eval", f.folder.string(), "--text", f.text.string(), "--dtype", "int4"}, "--dtype");

@@ -10,7 +10,6 @@
 #include "small_models.hpp"
 
 using namespace program_test;
-using words = std::vector<std::string>;
 
 namespace {
 
@@ -43,11 +42,6 @@ struct transform_job {
 };
 
 words const small_samples{"--local-steps", "12", "--sample-rows", "4", "--sample-layers", "1"};
-
-words with(words a, words const& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
 
 }  // namespace
 
