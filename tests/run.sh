@@ -49,7 +49,8 @@ for preset in "$@"; do
     echo "== $preset: build"
     keep_going="-k 0"
     n_tests=$((n_tests + 1))
-    if ! configure_preset "$preset" "-DCOMMUTANT_REPOSITORY_TESTS=$repository_tests" >"$build/configure.log" 2>&1; then
+    if ! configure_preset "$preset" "-DCOMMUTANT_REPOSITORY_TESTS=$repository_tests" -DCOMMUTANT_TESTS_TOGETHER=ON \
+        >"$build/configure.log" 2>&1; then
         cat "$build/configure.log" >&2
         n_failed=$((n_failed + 1))
         record_failure "$preset: configuring failed, see $build/configure.log"

@@ -63,7 +63,7 @@ struct report_job {
     }
 };
 
-words const few_steps{"--local-steps", "2", "--steps", "2", "--batch", "2", "--threads", "1"};
+words const two_steps{"--local-steps", "2", "--steps", "2", "--batch", "2", "--threads", "1"};
 
 }  // namespace
 
@@ -71,7 +71,7 @@ TEST_CASE("report: a page that needs nothing but itself, with every section", "[
     report_job const job;
     fs::path const numbers = job.scratch / "numbers.json";
     std::string const page = job.written(
-        with({"quantize"}, job.texts(with(few_steps, {"--recipe", "fptquant", "--bits", "4-8-6", "--ablation",
+        with({"quantize"}, job.texts(with(two_steps, {"--recipe", "fptquant", "--bits", "4-8-6", "--ablation",
                                                       "--json", numbers.string()}))));
     require_page(page);
     CHECK_THAT(page, Catch::Contains("model &lt;&amp;&gt;, quantised to 4-8-6"));

@@ -8,6 +8,7 @@
 #include <commutant/model/random_decoder.hpp>
 #include <commutant/optimize/tape_qr.hpp>
 #include <commutant/recipes/starting_parameters.hpp>
+#include <commutant/recipes/token_sequences.hpp>
 #include <commutant/recipes/trained_merge.hpp>
 
 #include "gradient_check.hpp"
@@ -26,6 +27,7 @@ inline model_config small_config() {
 }
 
 inline std::vector<int> const small_tokens{1, 5, 3, 3, 6};
+inline token_sequences const small_windows{small_tokens, {1, 2, 4, 6, 0, 3, 5}};
 
 inline decoder<running> small_decoder(model_config const& c) {
     random_source random(11);

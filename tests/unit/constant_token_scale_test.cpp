@@ -13,8 +13,6 @@ using namespace cm::testing;
 
 namespace {
 
-cm::token_sequences const windows{small_tokens, {1, 2, 4, 6, 0, 3, 5}};
-
 /// What down_proj of layer 1 is given, row by row.
 running down_inputs(cm::decoder<running> const& m) {
     running all(0, m.config.ffn_dim);
@@ -22,7 +20,8 @@ running down_inputs(cm::decoder<running> const& m) {
         if (layer == 1 && where == cm::location::down_input) all = append_rows(all, x);
         return x;
     };
-    for (auto const& window : windows) static_cast<void>(cm::windows_runner(m, windows).logits(window, keep));
+    for (auto const& window : small_windows)
+        static_cast<void>(cm::windows_runner(m, small_windows).logits(window, keep));
     return all;
 }
 
@@ -38,11 +37,11 @@ TEST_CASE("mean_token_scales: the geometric mean of what the residual scaling mu
     double sum = 0;
     std::size_t n = 0;
     for (std::size_t i = 0; i < with.rows(); ++i) {
-        if (i == 0 || i == windows[0].size()) continue;  // BOS
+        if (i == 0 || i == small_windows[0].size()) continue;  // BOS
         sum += std::log(with.values.row(with.index(i)).norm() / without.values.row(with.index(i)).norm());
         ++n;
     }
-    auto const scales = cm::mean_token_scales(m, windows);
+    auto const scales = cm::mean_token_scales(m, small_windows);
     CHECK(scales[1].ffn == Approx(std::exp(sum / static_cast<double>(n))));
     CHECK(scales[0].attention != Approx(scales[1].attention));
     CHECK_THROWS_WITH(cm::mean_token_scales(m, {{1}}), Catch::Contains("no token behind BOS"));
@@ -53,7 +52,7 @@ TEST_CASE(
     "[recipes][merge]") {
     auto const c = small_config();
     auto const m = small_decoder(c);
-    auto const scales = cm::mean_token_scales(m, windows);
+    auto const scales = cm::mean_token_scales(m, small_windows);
     for (auto const form : {cm::value_form::dense, cm::value_form::svd}) {
         auto const start =
             small_parameters(c, {.chosen = {.value_output = true, .up_down = true}, .values = form});

@@ -20,21 +20,21 @@ using float32 = cm::eigen_matrix<float>;
 
 namespace {
 
-constexpr cm::model_config geometry{.n_layers = 2,
-                                    .model_dim = 16,
-                                    .ffn_dim = 24,
-                                    .n_heads = 4,
-                                    .n_kv_heads = 2,
-                                    .head_dim = 6,
-                                    .rotary_dim = 4,
-                                    .vocab_size = 17,
-                                    .max_positions = 128,
-                                    .qkv_bias = true,
-                                    .o_bias = true,
-                                    .mlp_bias = true};
+constexpr cm::model_config int4_geometry{.n_layers = 2,
+                                         .model_dim = 16,
+                                         .ffn_dim = 24,
+                                         .n_heads = 4,
+                                         .n_kv_heads = 2,
+                                         .head_dim = 6,
+                                         .rotary_dim = 4,
+                                         .vocab_size = 17,
+                                         .max_positions = 128,
+                                         .qkv_bias = true,
+                                         .o_bias = true,
+                                         .mlp_bias = true};
 
 /// A decoder with every online part that a merged model may have.
-cm::decoder<float32> small_decoder(bool online, cm::model_config const& c = geometry) {
+cm::decoder<float32> small_decoder(bool online, cm::model_config const& c = int4_geometry) {
     cm::random_source random(3);
     cm::parameter_source<float> source(random);
     auto m = cm::random_decoder<float32>(c, source);
@@ -76,7 +76,7 @@ double deviation(cm::quantized_decoder<float32> const& q, cm::kernels::executor 
     return difference / largest;
 }
 
-std::vector<float> elements(cm::engine_rows const& m) { return {m.data(), m.data() + m.size()}; }
+std::vector<float> int4_elements(cm::engine_rows const& m) { return {m.data(), m.data() + m.size()}; }
 
 }  // namespace
 
@@ -110,7 +110,7 @@ TEST_CASE("weights in groups, on one grid, and under q/k norms", "[int4_decoder]
     CHECK(deviation(cm::quantize_decoder(small_decoder(true), windows, settings)) < 2e-6);
     settings.weights.scope = cm::granularity::per_tensor;
     CHECK(deviation(cm::quantize_decoder(small_decoder(true), windows, settings)) < 2e-6);
-    cm::model_config c = geometry;
+    cm::model_config c = int4_geometry;
     c.qk_norm = true;
     c.rope_pairing = cm::pairing::interleaved;
     CHECK(deviation(cm::quantize_decoder(small_decoder(false, c), windows, settings_of("4-4-4"))) < 2e-6);
@@ -124,12 +124,12 @@ TEST_CASE("tokens one by one give the same logits, and any number of threads the
     auto tap = alone.tap();
     std::vector<int> tokens;
     for (int i = 0; i < 100; ++i) tokens.push_back(i * 7 % 17);  // beyond the first capacity of the cache
-    auto const whole = elements(run.logits(std::span<int const>(tokens), tap));
+    auto const whole = int4_elements(run.logits(std::span<int const>(tokens), tap));
 
     cm::kv_cache<cm::engine_rows> cache(q.model.config);
     std::vector<float> one_by_one;
     for (int const t : tokens) {
-        auto const row = elements(run.logits(std::span<int const>(&t, 1), cache, tap));
+        auto const row = int4_elements(run.logits(std::span<int const>(&t, 1), cache, tap));
         one_by_one.insert(one_by_one.end(), row.begin(), row.end());
     }
     // The output head is a float product, whose order of sums depends on the number of rows.
@@ -143,14 +143,15 @@ TEST_CASE("tokens one by one give the same logits, and any number of threads the
         CHECK(difference < 1e-6F * largest);
     };
     require_close(one_by_one);
-    require_close(elements(alone.make_runner(0, 33).logits(std::span<int const>(tokens), tap)));
+    require_close(int4_elements(alone.make_runner(0, 33).logits(std::span<int const>(tokens), tap)));
 
     for (std::size_t const n : {2, 3}) {
         cm::kernels::thread_pool pool(n);
         cm::int4_decoder const threaded = cm::to_int4(q, pool);
         auto const threaded_run = threaded.make_runner();
         auto threaded_tap = threaded.tap();
-        bool const same = elements(threaded_run.logits(std::span<int const>(tokens), threaded_tap)) == whole;
+        bool const same =
+            int4_elements(threaded_run.logits(std::span<int const>(tokens), threaded_tap)) == whole;
         CHECK(same);
     }
 }

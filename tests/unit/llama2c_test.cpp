@@ -68,7 +68,7 @@ std::string v2() {
     return out;
 }
 
-std::string words_of(std::string const& file) {
+std::string words_of_model(std::string const& file) {
     return refusal([&] { static_cast<void>(parse_llama2c(as_bytes(file), "m.bin")); });
 }
 
@@ -164,17 +164,17 @@ TEST_CASE("llama2c: version 2 multiplies every value by the scale of its group",
 }
 
 TEST_CASE("llama2c: a header that does not fit the file is refused", "[io][refuse]") {
-    CHECK(words_of(v0()).empty());
+    CHECK(words_of_model(v0()).empty());
     for (auto const& whole : {v0(), v0(false), v1(), v2()}) {
-        CHECK_THAT(words_of(whole + "x"), Contains("expected " + std::to_string(whole.size())));
+        CHECK_THAT(words_of_model(whole + "x"), Contains("expected " + std::to_string(whole.size())));
         for (std::size_t size = 0; size < whole.size(); ++size)
-            if (words_of(whole.substr(0, size)).empty())
+            if (words_of_model(whole.substr(0, size)).empty())
                 FAIL("accepted at " << size << " of " << whole.size());
     }
     auto const with = [](std::size_t i, std::int32_t value) {
         auto changed_sizes = sizes;
         changed_sizes[i] = value;
-        return words_of(ints(changed_sizes) + floats(0, 220));
+        return words_of_model(ints(changed_sizes) + floats(0, 220));
     };
     char const* const names[] = {"dim",        "hidden_dim", "n_layers", "n_heads",
                                  "n_kv_heads", "vocab_size", "seq_len"};
@@ -189,24 +189,24 @@ TEST_CASE("llama2c: a header that does not fit the file is refused", "[io][refus
     // Products that wrap around in 32 bits, and one that does in 64.
     CHECK_THAT(with(1, 1 << 30), Contains("is 908 bytes long, expected 103079"));
     constexpr std::int32_t most = 0x7ffffffe;
-    CHECK_THAT(words_of(ints({most, most, most, 1, 1, most, most}) + floats(0, 220)),
+    CHECK_THAT(words_of_model(ints({most, most, most, 1, 1, most, most}) + floats(0, 220)),
                Contains("more than 2^64 bytes"));
-    CHECK_THAT(words_of(ints({4, 3, 2, 2, 1, -2147483647 - 1, 6}) + floats(0, 220)),
+    CHECK_THAT(words_of_model(ints({4, 3, 2, 2, 1, -2147483647 - 1, 6}) + floats(0, 220)),
                Contains("is 908 bytes long"));
 }
 
 TEST_CASE("llama2c: what a version 1 or 2 header may not say is refused", "[io][refuse]") {
     auto bad = v1();
     bad[4] = 3;
-    CHECK_THAT(words_of(bad), Contains("of version 3, expected 0, 1 or 2"));
+    CHECK_THAT(words_of_model(bad), Contains("of version 3, expected 0, 1 or 2"));
     bad = v1();
     bad[36] = 2;
-    CHECK_THAT(words_of(bad), Contains("shared_classifier 2, expected 0 or 1"));
+    CHECK_THAT(words_of_model(bad), Contains("shared_classifier 2, expected 0 or 1"));
     bad = v2();
     bad[37] = 0;
-    CHECK_THAT(words_of(bad), Contains("states group_size 0"));
+    CHECK_THAT(words_of_model(bad), Contains("states group_size 0"));
     bad[37] = 3;
-    CHECK_THAT(words_of(bad),
+    CHECK_THAT(words_of_model(bad),
                Contains("has 20 weights in model.embed_tokens.weight, expected a multiple of group_size 3"));
 }
 

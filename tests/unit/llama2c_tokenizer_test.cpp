@@ -18,9 +18,9 @@ namespace {
 
 using ids = std::vector<std::int32_t>;
 
-llama2c_tokenizer tiny() { return {as_bytes(tiny_llama2c_tokenizer()), "tok.bin"}; }
+llama2c_tokenizer tiny_tokens() { return {as_bytes(tiny_llama2c_tokenizer()), "tok.bin"}; }
 
-std::string words_of(std::string const& file) {
+std::string words_of_tokenizer(std::string const& file) {
     return refusal([&] { static_cast<void>(llama2c_tokenizer(as_bytes(file), "tok.bin")); });
 }
 
@@ -29,7 +29,7 @@ constexpr std::int32_t blank = 259, a = 260, b = 261, ab = 262, blank_a = 263, a
 }  // namespace
 
 TEST_CASE("llama2c_tokenizer: a blank goes first, then the best pair is joined until none is left", "[io]") {
-    auto const tokens = tiny();
+    auto const tokens = tiny_tokens();
     CHECK(tokens.vocab_size() == 266);
     CHECK(tokens.encode("") == ids{});
     CHECK(tokens.encode("b") == ids{blank, b});
@@ -41,7 +41,7 @@ TEST_CASE("llama2c_tokenizer: a blank goes first, then the best pair is joined u
 }
 
 TEST_CASE("llama2c_tokenizer: what is no token goes by its bytes", "[io]") {
-    auto const tokens = tiny();
+    auto const tokens = tiny_tokens();
     CHECK(tokens.encode("c") == ids{blank, 'c' + 3});
     CHECK(tokens.encode("\xc3\xa9\n") == ids{blank, 0xc3 + 3, 0xa9 + 3, '\n' + 3});
     CHECK(tokens.encode(std::string_view("\0", 1)) == ids{blank, 3});
@@ -50,7 +50,7 @@ TEST_CASE("llama2c_tokenizer: what is no token goes by its bytes", "[io]") {
 }
 
 TEST_CASE("llama2c_tokenizer: decoding gives the text back", "[io]") {
-    auto const tokens = tiny();
+    auto const tokens = tiny_tokens();
     for (std::string const text : {"", "a", " a", "  ab", "ab aab c\n", "caf\xc3\xa9", "\xff\x01"})
         CHECK(tokens.decode(tokens.encode(text)) == text);
     CHECK(tokens.decode(ids{1, blank_a, 2, 1, blank_a}) == "aa");
@@ -60,30 +60,30 @@ TEST_CASE("llama2c_tokenizer: decoding gives the text back", "[io]") {
 
 TEST_CASE("llama2c_tokenizer: a bad file is refused", "[io][refuse]") {
     auto const whole = tiny_llama2c_tokenizer();
-    CHECK(words_of(whole).empty());
-    CHECK_THAT(words_of("abc"), Contains("is 3 bytes long, expected a llama2.c tokenizer"));
-    CHECK_THAT(words_of(whole + "x"), Contains("ends within token 266"));
+    CHECK(words_of_tokenizer(whole).empty());
+    CHECK_THAT(words_of_tokenizer("abc"), Contains("is 3 bytes long, expected a llama2.c tokenizer"));
+    CHECK_THAT(words_of_tokenizer(whole + "x"), Contains("ends within token 266"));
     // The file does not say how many tokens it has: only a cut between tokens can pass, and only past the
     // bytes.
     std::size_t accepted = 0;
     for (std::size_t size = 0; size < whole.size(); ++size)
-        accepted += words_of(whole.substr(0, size)).empty();
+        accepted += words_of_tokenizer(whole.substr(0, size)).empty();
     CHECK(accepted == 7);
     auto bad = whole;
     bad.replace(0, 4, bytes_of(5));
-    CHECK_THAT(words_of(bad), Contains("token 2 is 6 bytes long, expected at most 5"));
+    CHECK_THAT(words_of_tokenizer(bad), Contains("token 2 is 6 bytes long, expected at most 5"));
     bad.replace(0, 4, bytes_of(257));
-    CHECK_THAT(words_of(bad), Contains("states a longest token of 257 bytes"));
+    CHECK_THAT(words_of_tokenizer(bad), Contains("states a longest token of 257 bytes"));
     bad = whole;
     bad.replace(8, 4, bytes_of(0xffffffffu));
-    CHECK_THAT(words_of(bad), Contains("token 0 is 4294967295 bytes long"));
+    CHECK_THAT(words_of_tokenizer(bad), Contains("token 0 is 4294967295 bytes long"));
     bad = whole;
     bad.replace(4, 4, bytes_of(0x7fc00000));
-    CHECK_THAT(words_of(bad), Contains("token 0 has a score that is not finite"));
+    CHECK_THAT(words_of_tokenizer(bad), Contains("token 0 has a score that is not finite"));
     bad = whole;
     auto const letter = bad.find("<0x41>");
     bad.replace(letter, 6, "<0x42>");
-    CHECK_THAT(words_of(bad), Contains("token 68 is '<0x42>', expected '<0x41>'"));
+    CHECK_THAT(words_of_tokenizer(bad), Contains("token 68 is '<0x42>', expected '<0x41>'"));
 }
 
 TEST_CASE("llama2c_tokenizer: a real vocabulary spells a story", "[io][data]") {

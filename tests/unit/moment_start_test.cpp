@@ -21,8 +21,6 @@ Eigen::MatrixXd random_moment(Eigen::Index n, std::uint64_t seed) {
     return wide.transpose() * wide;
 }
 
-cm::token_sequences const windows{small_tokens, {1, 2, 4, 6, 0, 3, 5}};
-
 }  // namespace
 
 TEST_CASE(
@@ -61,16 +59,17 @@ TEST_CASE("balancing_scales: the transform of diagonal moments", "[recipes]") {
 TEST_CASE("moments: those of what o_proj and down_proj read, without BOS, by kv head", "[recipes][gqa]") {
     auto const c = small_config();
     auto const m = small_decoder(c);
-    auto const found = cm::activation_moments(m, windows);
+    auto const found = cm::activation_moments(m, small_windows);
     std::vector<running> mixed, inner;
     auto keep = [&](cm::location where, std::size_t layer, running x) {
         if (layer == 1 && where == cm::location::attention_output) mixed.push_back(x);
         if (layer == 1 && where == cm::location::down_input) inner.push_back(x);
         return x;
     };
-    for (auto const& window : windows) static_cast<void>(cm::windows_runner(m, windows).logits(window, keep));
+    for (auto const& window : small_windows)
+        static_cast<void>(cm::windows_runner(m, small_windows).logits(window, keep));
     double of_head = 0, of_inner = 0;
-    for (std::size_t w = 0; w < windows.size(); ++w)
+    for (std::size_t w = 0; w < small_windows.size(); ++w)
         for (std::size_t i = 1; i < mixed[w].rows(); ++i) {
             for (std::size_t head : {2, 3})  // those of kv head 1
                 of_head += mixed[w](i, head * 6 + 4) * mixed[w](i, head * 6 + 5);
@@ -85,7 +84,7 @@ TEST_CASE("start_from_moments: T_v and T_u move, the function stays, the input o
           "[recipes][merge]") {
     auto const c = small_config();
     auto const m = small_decoder(c);
-    auto const moments = cm::activation_moments(m, windows);
+    auto const moments = cm::activation_moments(m, small_windows);
     auto const start = small_parameters(c, {.chosen = {.value_output = true, .up_down = true}});
     auto p = start;
     cm::start_from_moments(m, moments, {.value_output = true, .up_down = true, .damping = 0}, p);
@@ -96,7 +95,7 @@ TEST_CASE("start_from_moments: T_v and T_u move, the function stays, the input o
     running const before = cm::runner<running>(m).logits(small_tokens),
                   after = cm::runner<running>(merged).logits(small_tokens);
     CHECK((after.values - before.values).cwiseAbs().maxCoeff() < 1e-10 * before.values.cwiseAbs().maxCoeff());
-    auto const balanced = cm::activation_moments(merged, windows);
+    auto const balanced = cm::activation_moments(merged, small_windows);
     // head_dim is 6: blocks of two, within which both features get the same.
     Eigen::VectorXd const squares = balanced[1].mixed_values[0].diagonal();
     for (Eigen::Index j = 0; j < 6; j += 2) CHECK(squares(j) == Approx(squares(j + 1)));

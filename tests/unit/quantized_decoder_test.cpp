@@ -24,23 +24,23 @@ using cm::location;
 
 namespace {
 
-constexpr cm::model_config geometry{.n_layers = 2,
-                                    .model_dim = 12,
-                                    .ffn_dim = 20,
-                                    .n_heads = 4,
-                                    .n_kv_heads = 2,
-                                    .head_dim = 6,
-                                    .rotary_dim = 4,
-                                    .vocab_size = 17,
-                                    .max_positions = 16,
-                                    .qkv_bias = true,
-                                    .o_bias = true,
-                                    .mlp_bias = true};
+constexpr cm::model_config quantized_geometry{.n_layers = 2,
+                                              .model_dim = 12,
+                                              .ffn_dim = 20,
+                                              .n_heads = 4,
+                                              .n_kv_heads = 2,
+                                              .head_dim = 6,
+                                              .rotary_dim = 4,
+                                              .vocab_size = 17,
+                                              .max_positions = 16,
+                                              .qkv_bias = true,
+                                              .o_bias = true,
+                                              .mlp_bias = true};
 
 template <class M> cm::decoder<M> small_decoder(std::uint64_t seed = 3) {
     cm::random_source random(seed);
     cm::parameter_source<typename M::scalar> source(random);
-    auto m = cm::random_decoder<M>(geometry, source);
+    auto m = cm::random_decoder<M>(quantized_geometry, source);
     // Token 0 stands in for BOS: far away from all others, as attention sinks are.
     for (std::size_t j = 0; j < m.config.model_dim; ++j)
         m.embedding(0, j) *= typename M::scalar(j == 3 ? 200 : 1);

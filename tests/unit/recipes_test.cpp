@@ -23,28 +23,29 @@ using float64 = cm::eigen_matrix<double>;
 
 namespace {
 
-constexpr cm::model_config geometry{.n_layers = 2,
-                                    .model_dim = 24,
-                                    .ffn_dim = 40,
-                                    .n_heads = 4,
-                                    .n_kv_heads = 2,
-                                    .head_dim = 8,
-                                    .rotary_dim = 6,
-                                    .vocab_size = 17,
-                                    .max_positions = 16,
-                                    .qkv_bias = true,
-                                    .o_bias = true,
-                                    .mlp_bias = true};
-std::vector<int> const window{1, 4, 9, 13, 2, 7, 7, 0};
+constexpr cm::model_config small_geometry{.n_layers = 2,
+                                          .model_dim = 24,
+                                          .ffn_dim = 40,
+                                          .n_heads = 4,
+                                          .n_kv_heads = 2,
+                                          .head_dim = 8,
+                                          .rotary_dim = 6,
+                                          .vocab_size = 17,
+                                          .max_positions = 16,
+                                          .qkv_bias = true,
+                                          .o_bias = true,
+                                          .mlp_bias = true};
+std::vector<int> const recipe_window{1, 4, 9, 13, 2, 7, 7, 0};
 
-cm::decoder<float64> small_decoder(cm::model_config const& c = geometry) {
+cm::decoder<float64> recipe_decoder(cm::model_config const& c = small_geometry) {
     cm::random_source random(5);
     cm::parameter_source<double> source(random);
     return cm::random_decoder<float64>(c, source);
 }
 
 double relative_deviation(cm::decoder<float64> const& a, cm::decoder<float64> const& b) {
-    float64 const x = cm::runner<float64>(a).logits(window), y = cm::runner<float64>(b).logits(window);
+    float64 const x = cm::runner<float64>(a).logits(recipe_window),
+                  y = cm::runner<float64>(b).logits(recipe_window);
     return (x.values - y.values).cwiseAbs().maxCoeff() / y.values.cwiseAbs().maxCoeff();
 }
 
@@ -96,7 +97,7 @@ TEST_CASE("randomised_hadamard: orthogonal, every entry of one size, rows signed
 TEST_CASE("prepare_hadamard: orders without a known matrix fall back to blocks of a power of two, and say so",
           "[recipes][hadamard]") {
     cm::random_source random(1);
-    cm::model_config c = geometry;
+    cm::model_config c = small_geometry;
     auto const known = cm::prepare_hadamard<float64>(c, random);
     CHECK(known.notes ==
           std::vector<std::string>{
@@ -118,15 +119,16 @@ TEST_CASE("prepare_hadamard: orders without a known matrix fall back to blocks o
 }
 
 TEST_CASE("recipes: merging what they find moves no logit by more than rounding", "[recipes][merge]") {
-    auto const m = small_decoder();
+    auto const m = recipe_decoder();
     cm::random_source random(2);
     auto by_rtn = m, by_hadamard = m, by_random = m;
-    cm::fold_plan(cm::prepare_rtn<float64>(geometry).transforms, by_rtn);
+    cm::fold_plan(cm::prepare_rtn<float64>(small_geometry).transforms, by_rtn);
     CHECK(same_weights(by_rtn, m));
-    cm::fold_plan(cm::prepare_hadamard<float64>(geometry, random).transforms, by_hadamard);
+    cm::fold_plan(cm::prepare_hadamard<float64>(small_geometry, random).transforms, by_hadamard);
     CHECK(relative_deviation(by_hadamard, m) < max_rounding);
     CHECK_FALSE(same_weights(by_hadamard, m));
-    cm::fold_plan(cm::prepare_random<cm::fptquant_plan, float64>(geometry, random).transforms, by_random);
+    cm::fold_plan(cm::prepare_random<cm::fptquant_plan, float64>(small_geometry, random).transforms,
+                  by_random);
     CHECK(relative_deviation(by_random, m) < 10 * max_rounding);
     CHECK(by_random.online.token_scale);
 }
@@ -134,11 +136,12 @@ TEST_CASE("recipes: merging what they find moves no logit by more than rounding"
 TEST_CASE("recipes: the same seed finds the same transforms, another seed others", "[recipes]") {
     auto const merged = [&](std::uint64_t seed, bool hadamard) {
         cm::random_source random(seed);
-        auto m = small_decoder();
+        auto m = recipe_decoder();
         if (hadamard)
-            cm::fold_plan(cm::prepare_hadamard<float64>(geometry, random).transforms, m);
+            cm::fold_plan(cm::prepare_hadamard<float64>(small_geometry, random).transforms, m);
         else
-            cm::fold_plan(cm::prepare_random<cm::fptquant_plan, float64>(geometry, random).transforms, m);
+            cm::fold_plan(cm::prepare_random<cm::fptquant_plan, float64>(small_geometry, random).transforms,
+                          m);
         return m;
     };
     for (bool const hadamard : {false, true}) {
@@ -160,13 +163,13 @@ TEST_CASE("part_of: merging the mergeable part and then the online part is mergi
         std::same_as<cm::without_sites<online, cm::sites::down_input, cm::sites::token_scale>, cm::plan<>>);
 
     cm::random_source random(4);
-    auto const whole = cm::prepare_random<cm::fptquant_plan, float64>(geometry, random).transforms;
-    auto at_once = small_decoder(), in_parts = small_decoder();
+    auto const whole = cm::prepare_random<cm::fptquant_plan, float64>(small_geometry, random).transforms;
+    auto at_once = recipe_decoder(), in_parts = recipe_decoder();
     cm::fold_plan(whole, at_once);
     cm::fold_plan(cm::part_of<mergeable>(whole), in_parts);
     CHECK_FALSE(in_parts.online.down_input);
     CHECK_FALSE(in_parts.online.token_scale);
-    CHECK(relative_deviation(in_parts, small_decoder()) < 10 * max_rounding);
+    CHECK(relative_deviation(in_parts, recipe_decoder()) < 10 * max_rounding);
     CHECK_FALSE(same_weights(in_parts, at_once));
     cm::fold_plan(cm::part_of<online>(whole), in_parts);
     CHECK(same_weights(in_parts, at_once));
@@ -176,10 +179,10 @@ TEST_CASE("part_of: merging the mergeable part and then the online part is mergi
 
 TEST_CASE("change_pairing: RoPE pairs the other way and the function stays", "[merge][rope]") {
     for (bool const normed : {false, true}) {
-        cm::model_config c = geometry;
+        cm::model_config c = small_geometry;
         c.rope_pairing = cm::pairing::interleaved;
         c.qk_norm = normed;
-        auto const m = small_decoder(c);
+        auto const m = recipe_decoder(c);
         auto moved = m;
         cm::change_pairing_in_place(moved, cm::pairing::half_split);
         CHECK(moved.config.rope_pairing == cm::pairing::half_split);

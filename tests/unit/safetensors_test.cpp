@@ -26,13 +26,13 @@ std::string golden() {
                              bytes_of(1.0f) + bytes_of(2.0f));
 }
 
-std::string words_of(std::string const& file) {
+std::string words_of_tensors(std::string const& file) {
     return refusal([&] { static_cast<void>(parse_safetensors(as_bytes(file), "m.safetensors")); });
 }
 
 /// Words for a header with `size` data bytes behind it.
 std::string words_of_header(std::string const& header, std::size_t size = 8) {
-    return words_of(safetensors_bytes(header, std::string(size, '\0')));
+    return words_of_tensors(safetensors_bytes(header, std::string(size, '\0')));
 }
 
 }  // namespace
@@ -185,13 +185,15 @@ TEST_CASE("safetensors: what the reference parser accepts is accepted", "[io]") 
 }
 
 TEST_CASE("safetensors: a header size that lies is refused before anything is read", "[io][refuse]") {
-    CHECK_THAT(words_of(""), Contains("m.safetensors: is 0 bytes long, expected at least the 8"));
-    CHECK_THAT(words_of("1234567"), Contains("is 7 bytes long"));
-    CHECK_THAT(words_of(bytes_of(std::uint64_t{100'000'001}) + "{}"), Contains("header of 100000001 bytes"));
-    CHECK_THAT(words_of(bytes_of(std::uint64_t{3}) + "{}"), Contains("header of 3 bytes, but only 2 follow"));
+    CHECK_THAT(words_of_tensors(""), Contains("m.safetensors: is 0 bytes long, expected at least the 8"));
+    CHECK_THAT(words_of_tensors("1234567"), Contains("is 7 bytes long"));
+    CHECK_THAT(words_of_tensors(bytes_of(std::uint64_t{100'000'001}) + "{}"),
+               Contains("header of 100000001 bytes"));
+    CHECK_THAT(words_of_tensors(bytes_of(std::uint64_t{3}) + "{}"),
+               Contains("header of 3 bytes, but only 2 follow"));
     for (std::uint64_t const size :
          {~std::uint64_t{0}, ~std::uint64_t{0} - 7, ~std::uint64_t{0} - 8, std::uint64_t{1} << 63})
-        CHECK_THAT(words_of(bytes_of(size) + "{}"), Contains("expected at most 100000000"));
+        CHECK_THAT(words_of_tensors(bytes_of(size) + "{}"), Contains("expected at most 100000000"));
 }
 
 TEST_CASE("safetensors: each flaw of a header has its own words", "[io][refuse]") {
@@ -273,12 +275,12 @@ TEST_CASE("safetensors: each flaw of a header has its own words", "[io][refuse]"
 
 TEST_CASE("safetensors: every truncation of a file is refused", "[io][refuse]") {
     auto const whole = golden();
-    REQUIRE(words_of(whole).empty());
+    REQUIRE(words_of_tensors(whole).empty());
     for (std::size_t size = 0; size < whole.size(); ++size) {
         INFO(size);
-        CHECK_FALSE(words_of(whole.substr(0, size)).empty());
+        CHECK_FALSE(words_of_tensors(whole.substr(0, size)).empty());
     }
-    CHECK_THAT(words_of(whole + "x"), Contains("trailing bytes"));
+    CHECK_THAT(words_of_tensors(whole + "x"), Contains("trailing bytes"));
 }
 
 TEST_CASE("safetensors: what is no regular file is refused", "[io][refuse]") {

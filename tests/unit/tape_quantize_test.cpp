@@ -28,13 +28,13 @@ running row(std::initializer_list<double> values) {
 
 /// Fake quantisation with every code's distance from its real number, and every clipping, held where they were: what the
 /// straight-through gradients are the exact gradients of.
-struct held_rounding {
+struct held_grid_rounding {
     running offset;   ///< round(u) - u; of a clipped element the bound without the zero point
     running clipped;  ///< 1 where clipped, else 0
     std::vector<double> of_zero_point{};  ///< round(z) - z
     std::size_t slice;
 
-    held_rounding(running const& x, running const& zero_point, std::vector<cm::grid> const& grids)
+    held_grid_rounding(running const& x, running const& zero_point, std::vector<cm::grid> const& grids)
         : offset(x.rows(), x.cols()), clipped(x.rows(), x.cols()), slice(x.size() / grids.size()) {
         for (std::size_t i = 0; i < zero_point.size(); ++i)
             of_zero_point.push_back(grids[i].zero_point - zero_point(0, i));
@@ -98,7 +98,7 @@ TEST_CASE("tape: fake quantisation has the values of the quantiser and the gradi
         CHECK(y.value().values == expected.values);
 
         backward(sum(elementwise_product(y, training(weights))));
-        held_rounding const held(x, t.zero_point, grids);
+        held_grid_rounding const held(x, t.zero_point, grids);
         auto const deviation = [&](running const& gradient, auto moved) {
             double worst = 0, size = 0;
             double const step = 1e-6;
