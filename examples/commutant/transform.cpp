@@ -123,6 +123,7 @@ int run_transform(transform_options const& options) {
         {"transforms", site_names(transforms.chosen)},
         {"steps", options.streaming.local.n_steps},
         {"p", options.streaming.local.p},
+        {"last_rate", options.streaming.local.last_rate},
         {"sample_rows", options.streaming.sample_rows},
         {"sample_layers", options.streaming.sample_layers},
         {"threads", options.streaming.local.n_threads},
@@ -204,6 +205,11 @@ void add_transform(CLI::App& app, chosen_command& chosen) {
         ->check(CLI::IsMember({"cayley", "qr"}))
         ->capture_default_str();
     command->add_option("--local-steps", s.local.n_steps, "steps of T_r, and of the others in each block")
+        ->capture_default_str();
+    command
+        ->add_option("--last-rate", s.local.last_rate,
+                     "learning rate at the last step, as a share of that at the first; 1: it stays")
+        ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     command->add_option("--p-local", s.local.p, "norm of the weights that is made small")
         ->check(CLI::Range(2, 8))

@@ -94,6 +94,7 @@ TEST_CASE("transform: options reach what is written", "[program]") {
                                                 {"--value-transform", "orthogonal"},
                                                 {"--rotation", "qr"},
                                                 {"--p-local", "6"},
+                                                {"--last-rate", "1"},
                                                 {"--threads", "1"},
                                                 {"--seed", "2"}}) {
         CAPTURE(more);
@@ -126,6 +127,7 @@ TEST_CASE("transform: refuses what does not fit", "[program]") {
     };
     refused(job.arguments({"--p-local", "1"}), "--p-local");
     refused(job.arguments({"--p-local", "9"}), "--p-local");
+    refused(job.arguments({"--last-rate", "1.5"}), "--last-rate");
     refused(job.arguments({"--sample-rows", "0"}), "--sample-rows");
     refused(job.arguments({"--sample-layers", "0"}), "--sample-layers");
     refused(job.arguments({"--transforms", "residual_stream,value"}), "\"value\" is no site");
