@@ -27,3 +27,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
     # GCC bug 105593: so are GCC's own AVX-512 intrinsics that they read a variable before it is set.
     target_compile_options(commutant_warnings INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
+
+set(COMMUTANT_LARGE_FILE_OPTIONS "" CACHE STRING "Compiler options of what takes longest to compile: the program, and tests of training")
+mark_as_advanced(COMMUTANT_LARGE_FILE_OPTIONS)
