@@ -81,6 +81,7 @@ file(
     "cmake_minimum_required(VERSION 3.25)
 project(headers LANGUAGES CXX)
 set(COMMUTANT_DEVELOPER_MODE OFF)
+set(CMAKE_CXX_EXTENSIONS OFF)
 add_subdirectory(\"${SOURCE_DIR}\" commutant)
 file(GLOB chains chains/*.cpp)
 add_library(chains OBJECT \${chains})
