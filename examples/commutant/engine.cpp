@@ -12,7 +12,10 @@ void engine_options::add_to(CLI::App& command) {
                     "how quantised codes are run. fake: rounded in floating point; int4: by integer kernels")
         ->check(CLI::IsMember({"fake", "int4"}))
         ->capture_default_str();
-    command.add_option("--threads", n_threads_, "threads of --engine int4")
+    command
+        .add_option("--threads", n_threads_,
+                    "threads of the integer kernels, or windows evaluated at a time; "
+                    "the numbers do not depend on it")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1024}))
         ->capture_default_str();
 }

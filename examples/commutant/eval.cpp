@@ -60,17 +60,18 @@ struct eval_model {
 
 template <class M>
 eval_result evaluate(eval_model const& subject, cm::token_sequences const& windows,
-                     std::optional<reference_logits> const& reference) {
+                     std::optional<reference_logits> const& reference, std::size_t n_threads) {
     eval_result r;
     if (!subject.source) {
-        r.likelihood = labelled_likelihood("eval", cm::read_quantized_folder<M>(subject.path), windows);
+        r.likelihood =
+            labelled_likelihood("eval", cm::read_quantized_folder<M>(subject.path), windows, n_threads);
         return r;
     }
     auto const model = cm::load_decoder<M>(*subject.source);
     if (reference)
         r.reference_deviation =
             relative_deviation(window_logits(model, reference->tokens), reference->logits);
-    if (!windows.empty()) r.likelihood = labelled_likelihood("eval", model, windows);
+    if (!windows.empty()) r.likelihood = labelled_likelihood("eval", model, windows, n_threads);
     return r;
 }
 
@@ -107,8 +108,8 @@ int run_eval(eval_options& options) {
         r.likelihood = labelled_likelihood(
             "eval", cm::to_int4(cm::read_quantized_folder<float32>(path), options.engine.threads()), windows);
     else
-        r = wide ? evaluate<float64>(subject, windows, reference)
-                 : evaluate<float32>(subject, windows, reference);
+        r = wide ? evaluate<float64>(subject, windows, reference, options.engine.n_threads())
+                 : evaluate<float32>(subject, windows, reference, options.engine.n_threads());
 
     double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     json numbers{{"model", path.string()}, {"dtype", options.dtype}};

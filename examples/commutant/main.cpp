@@ -12,6 +12,7 @@
 #include <commutant/version.hpp>
 
 #include "command.hpp"
+#include "process_memory.hpp"
 
 namespace {
 
@@ -71,6 +72,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    program::keep_freed_memory();
     try {
         return run(argc, argv);
     } catch (std::bad_alloc const&) {

@@ -95,7 +95,7 @@ void method_options::require_complete() const {
     if (trains() && calibration.empty())
         throw usage_error("quantize: give --calib FILE, the text that --recipe " + recipe + " trains on");
     for (auto const& option : training.given)
-        if (!trains() && (option != "--transforms" || recipe != "hadamard"))
+        if (!trains() && option != "--threads" && (option != "--transforms" || recipe != "hadamard"))
             throw usage_error("quantize: " + option + " was given with --recipe " + recipe +
                               ", which does not train");
     if (quantize_only.empty()) return;

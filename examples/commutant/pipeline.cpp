@@ -81,7 +81,7 @@ private:
     template <class Model>
     [[nodiscard]] double nll(char const* label, Model const& model, cm::token_sequences const& windows) {
         stages_.begin("evaluating");
-        return labelled_likelihood(label, model, windows).per_token();
+        return labelled_likelihood(label, model, windows, method_.training.threads).per_token();
     }
     template <class Model> [[nodiscard]] double nll(char const* label, Model const& model) {
         return nll(label, model, *texts_.evaluation);

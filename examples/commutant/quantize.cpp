@@ -142,7 +142,7 @@ int run_quantize(quantize_options options) {
             stored = labelled_likelihood("merged, as stored",
                                          cm::converted<float32>(cm::rounded_to_storage(model, inputs.source(),
                                                                                        options.store_as())),
-                                         *texts.evaluation)
+                                         *texts.evaluation, options.method.training.threads)
                          .per_token();
         };
         watch.quantized = [&](cm::quantized_decoder<float32> const& model) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -25,13 +26,13 @@ using float32 = cm::eigen_matrix<float>;
 /// Logits of a window that starts at position 0.
 template <class M> [[nodiscard]] M window_logits(cm::decoder<M> const& m, std::span<int const> window);
 
-/// Likelihood of windows, with a progress bar that bears the label.
+/// Likelihood of windows, with a progress bar that bears the label. Threads change nothing but the time.
 template <class M>
 [[nodiscard]] cm::likelihood labelled_likelihood(char const* label, cm::decoder<M> const& m,
-                                                 cm::token_sequences const& windows);
+                                                 cm::token_sequences const& windows, std::size_t n_threads);
 template <class M>
 [[nodiscard]] cm::likelihood labelled_likelihood(char const* label, cm::quantized_decoder<M> const& q,
-                                                 cm::token_sequences const& windows);
+                                                 cm::token_sequences const& windows, std::size_t n_threads);
 
 [[nodiscard]] cm::likelihood labelled_likelihood(char const* label, cm::int4_decoder const& q,
                                                  cm::token_sequences const& windows);

@@ -6,9 +6,9 @@ namespace program {
 
 template float32 window_logits(cm::decoder<float32> const&, std::span<int const>);
 template cm::likelihood labelled_likelihood(char const*, cm::decoder<float32> const&,
-                                            cm::token_sequences const&);
+                                            cm::token_sequences const&, std::size_t);
 template cm::likelihood labelled_likelihood(char const*, cm::quantized_decoder<float32> const&,
-                                            cm::token_sequences const&);
+                                            cm::token_sequences const&, std::size_t);
 template cm::quantized_decoder<float32> labelled_quantized(char const*, cm::decoder<float32>,
                                                            cm::token_sequences const&,
                                                            cm::quantization_settings const&);

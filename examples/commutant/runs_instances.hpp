@@ -19,16 +19,16 @@ template <class M> M window_logits(cm::decoder<M> const& m, std::span<int const>
 
 template <class M>
 cm::likelihood labelled_likelihood(char const* label, cm::decoder<M> const& m,
-                                   cm::token_sequences const& windows) {
+                                   cm::token_sequences const& windows, std::size_t n_threads) {
     progress_bar bar(label);
-    return cm::windows_likelihood(m, windows, std::ref(bar));
+    return cm::windows_likelihood(m, windows, std::ref(bar), n_threads);
 }
 
 template <class M>
 cm::likelihood labelled_likelihood(char const* label, cm::quantized_decoder<M> const& q,
-                                   cm::token_sequences const& windows) {
+                                   cm::token_sequences const& windows, std::size_t n_threads) {
     progress_bar bar(label);
-    return cm::windows_likelihood(q, windows, std::ref(bar));
+    return cm::windows_likelihood(q, windows, std::ref(bar), n_threads);
 }
 
 template <class Runner, class Cache, class Tap>

@@ -13,7 +13,6 @@
 #include <commutant/recipes/trained_recipes.hpp>
 
 #include "interruption.hpp"
-#include "process_memory.hpp"
 #include "transform_sites.hpp"
 
 namespace program {
@@ -83,6 +82,18 @@ prepared_plan behind_one_type(cm::transform_parameters<float32> const& trained, 
         return cm::merge_report{};
     };
     return plan;
+}
+
+/// Loss of every step; divergence of held-out text wherever it was measured anew.
+json loss_curve(std::vector<cm::distillation_record> const& history) {
+    json curve = json::array();
+    double last_held_out = 0;
+    for (std::size_t i = 0; i < history.size(); ++i) {
+        json point{{"step", i + 1}, {"loss", history[i].loss}};
+        if (history[i].held_out != last_held_out) point["held_out"] = last_held_out = history[i].held_out;
+        curve.push_back(std::move(point));
+    }
+    return curve;
 }
 
 json trained_numbers(cm::transform_parameters<float32> const& p) {
@@ -163,7 +174,8 @@ void training_options::add_to(CLI::App& command) {
         "looks at held-out text without improvement, one every 25 steps, before\n"
         "training ends; 0: never")
         ->capture_default_str();
-    add("--threads", threads, "threads of training; the result depends on their number in its last digits")
+    add("--threads", threads,
+        "threads of training and of evaluation; what is trained depends on their number in its last digits")
         ->check(CLI::Range(std::size_t{1}, std::size_t{256}))
         ->capture_default_str();
     add("--checkpoint", checkpoint,
@@ -174,13 +186,16 @@ bool training_options::was_given(char const* name) const {
     return std::find(given.begin(), given.end(), name) != given.end();
 }
 
+std::size_t trial_steps(std::string const& recipe, training_options const& options) {
+    return cm::detail::trial_steps(recipe_of(recipe, options, 0, 0));
+}
+
 trained_models trained(std::string const& recipe, training_options const& options,
                        cm::decoder<float32> const& model, cm::token_sequences calibration,
                        std::size_t range_windows, cm::quantization_settings const& settings, std::size_t seed,
                        stage_log& stages) {
     auto const r = recipe_of(recipe, options, range_windows, seed);
     auto const text = cm::split_calibration(std::move(calibration));
-    keep_freed_memory();
     interruptible const guard;
     std::optional<progress_bar> bar;
     std::string of_bar;
@@ -189,8 +204,8 @@ trained_models trained(std::string const& recipe, training_options const& option
         of_bar = label;
         (*bar)(done, total);
     };
-    json curve = json::array();
-    double last_held_out = 0, seconds = 0;
+    double seconds = 0;
+    std::size_t n_steps_here = 0;
     cm::training_watch watch;
     watch.progress = show;
     watch.distillation = [&](cm::distillation_progress const& p) {
@@ -200,10 +215,8 @@ trained_models trained(std::string const& recipe, training_options const& option
         of_bar = "training";
         bar->relabel("training, held out " + formatted("%.4f", p.held_out) + ", " + left + " left");
         (*bar)(p.step, p.n_steps);
+        n_steps_here = p.seconds < seconds ? 1 : n_steps_here + 1;  // a trial comes before the run itself
         seconds = p.seconds;
-        json point{{"step", p.step}, {"loss", p.loss}};
-        if (p.held_out != last_held_out) point["held_out"] = last_held_out = p.held_out;
-        curve.push_back(std::move(point));
     };
     watch.stop = [] { return interrupted.load(); };
     watch.checkpoint = options.checkpoint;
@@ -219,22 +232,23 @@ trained_models trained(std::string const& recipe, training_options const& option
         found.stages.back().plan.notes = outcome.notes;
     }
     auto const& transforms = outcome.stages.back().parameters.transforms;
-    found.numbers = {{"transforms", site_names(transforms.chosen)},
-                     {"parameters", trained_numbers(transforms)},
-                     {"training_windows", text.training.windows().size()},
-                     {"held_out_windows", text.held_out.windows().size()},
-                     {"local",
-                      {{"steps", r.local.n_steps},
-                       {"p", r.local.p},
-                       {"norms_before", outcome.local.loss_before},
-                       {"norms_after", outcome.local.loss_after},
-                       {"gradient_norms", by_site(outcome.local.gradient_norms)},
-                       {"movements", by_site(outcome.local.movements)}}},
-                     {"steps", outcome.steps},
-                     {"best_step", outcome.best_step},
-                     {"seconds_per_step", curve.empty() ? 0.0 : seconds / static_cast<double>(curve.size())},
-                     {"held_out", json::object()},
-                     {"curve", curve}};
+    found.numbers = {
+        {"transforms", site_names(transforms.chosen)},
+        {"parameters", trained_numbers(transforms)},
+        {"training_windows", text.training.windows().size()},
+        {"held_out_windows", text.held_out.windows().size()},
+        {"local",
+         {{"steps", r.local.n_steps},
+          {"p", r.local.p},
+          {"norms_before", outcome.local.loss_before},
+          {"norms_after", outcome.local.loss_after},
+          {"gradient_norms", by_site(outcome.local.gradient_norms)},
+          {"movements", by_site(outcome.local.movements)}}},
+        {"steps", outcome.steps},
+        {"best_step", outcome.best_step},
+        {"seconds_per_step", n_steps_here == 0 ? 0.0 : seconds / static_cast<double>(n_steps_here)},
+        {"held_out", json::object()},
+        {"curve", loss_curve(outcome.history)}};
     for (auto const& stage : outcome.stages) found.numbers["held_out"][stage.name] = stage.held_out;
     return found;
 }

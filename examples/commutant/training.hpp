@@ -69,6 +69,9 @@ struct trained_models {
     bool interrupted = false;  ///< by Ctrl-C: the best so far is the result
 };
 
+/// Steps that each of --token-scale auto's two trials takes.
+[[nodiscard]] std::size_t trial_steps(std::string const& recipe, training_options const& options);
+
 /// Trains a recipe for a model.
 ///
 /// calibration    windows that are trained on or held out; those in front set ranges

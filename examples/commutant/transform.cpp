@@ -90,7 +90,6 @@ int run_transform(transform_options const& options) {
     fs::path const path = model_path(options.model);
     auto const source = cm::io::checkpoint::open(path);
     cm::io::atomic_directory out(options.out);
-    keep_freed_memory();
 
     cm::random_source random(options.streaming.seed);
     auto transforms = cm::starting_parameters<float32>(source.config(), forms, random);

@@ -219,6 +219,7 @@ TEST_CASE("eval --engine int4 and generate run what quantize wrote in integers",
             CHECK(integers.at("engine") == "int4");
             CHECK(integers.at("nll_per_token").get<double>() ==
                   Approx(fake.at("nll_per_token").get<double>()).epsilon(1e-5));
+            CHECK(eval({"--threads", "3"}).at("nll_per_token") == fake.at("nll_per_token"));
             CHECK(eval({"--engine", "int4", "--threads", "2"}).at("nll_per_token") ==
                   integers.at("nll_per_token"));
 

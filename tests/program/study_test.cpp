@@ -88,8 +88,20 @@ TEST_CASE("study: a table of all methods, each the run that its command says", "
     outcome const listed = job.study("none.json", {"--list"});
     CHECK(!fs::exists(job.scratch / "none.json"));
     CHECK(std::count(listed.out.begin(), listed.out.end(), '\n') == 2 + 7 * 2);
-    for (std::size_t k : {std::size_t{0}, results.at("runs").size() - 1}) {
-        auto const& one = results.at("runs").at(k);
+    // What tries S_n is told from the runs with and without it; its command says the same.
+    auto const& list = results.at("runs");
+    auto const tried =
+        static_cast<std::size_t>(std::find_if(list.begin(), list.end(),
+                                              [](auto const& r) {
+                                                  return r.at("key").template get<std::string>().find(
+                                                             "--token-scale auto") != std::string::npos;
+                                              }) -
+                                 list.begin());
+    REQUIRE(tried < list.size());
+    CHECK_THAT(list.at(tried).at("numbers").at("remarks").back().get<std::string>(),
+               Catch::Contains("numbers are those of the run with that choice"));
+    for (std::size_t k : {std::size_t{0}, tried, list.size() - 1}) {
+        auto const& one = list.at(k);
         auto const command = one.at("command").get<std::string>();
         CHECK_THAT(listed.out, Catch::Contains(command + "\n"));
         std::string const prefix = "commutant ";

@@ -386,6 +386,13 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     CHECK(second->step() == 12);
     CHECK(same(second->best(), whole->best()));
     CHECK(second->best_divergence() == whole->best_divergence());
+    REQUIRE(whole->history().size() == 12);
+    REQUIRE(second->history().size() == 12);
+    for (std::size_t i = 0; i < 12; ++i) {
+        CHECK(second->history()[i].loss == whole->history()[i].loss);
+        CHECK(second->history()[i].held_out == whole->history()[i].held_out);
+    }
+    CHECK(whole->history()[11].held_out != whole->history()[0].held_out);
 
     job.options.seed = 7;
     auto const other = job.make();

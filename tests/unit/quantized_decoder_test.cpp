@@ -294,6 +294,28 @@ TEST_CASE("quantize_decoder: at 16-16-16 the likelihood is that of the float mod
     CHECK(before.nll == after.nll);
 }
 
+TEST_CASE("tapped_likelihood: any number of threads gives the same bytes", "[recipes]") {
+    auto const m = small_decoder<float32>();
+    auto const q =
+        cm::quantize_decoder(m, calibration_windows, settings_of("4-4-4", cm::coverage::linears_kv));
+    cm::token_sequences windows;
+    for (int i = 0; i < 13; ++i) windows.push_back({0, i, 16 - i, (5 * i) % 17});
+    auto const alone = cm::windows_likelihood(q, windows);
+    CHECK(alone.tokens == 39);
+    for (std::size_t const n : {0u, 2u, 3u, 40u}) {
+        std::vector<std::size_t> reported;
+        auto const together = cm::windows_likelihood(
+            q, windows, [&](std::size_t done, std::size_t) { reported.push_back(done); }, n);
+        CHECK(together.nll == alone.nll);
+        CHECK(together.tokens == alone.tokens);
+        REQUIRE(reported.size() == windows.size());
+        for (std::size_t i = 0; i < reported.size(); ++i) CHECK(reported[i] == i + 1);
+    }
+    CHECK(cm::windows_likelihood(q, {}, {}, 2).tokens == 0);
+    windows[4][1] = 17;
+    CHECK_THROWS_AS(cm::windows_likelihood(q, windows, {}, 3), std::invalid_argument);
+}
+
 TEST_CASE("quantize_decoder: four bits fewer cost about a factor of sixteen in the logits", "[recipes]") {
     auto const m = small_decoder<float64>();
     std::vector<int> const window{0, 4, 9, 13, 2, 7};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <regex>
 #include <utility>
 #include <vector>
@@ -112,6 +113,43 @@ fs::path checkpoint_of(planned_run const& run, fs::path const& results) {
     return results.string() + "." + fingerprint(run.key) + ".safetensors";
 }
 
+/// Least divergence of held-out text that a trained run saw in its first steps; nothing if it does not know all of them.
+std::optional<double> best_held_out(json const* numbers, std::size_t n_steps) {
+    if (numbers == nullptr) return std::nullopt;
+    auto const& training = numbers->at("training");
+    auto const& curve = training.at("curve");
+    if (curve.size() < n_steps) return std::nullopt;
+    double best = training.at("held_out").at("local").get<double>();
+    for (std::size_t i = 0; i < n_steps; ++i) {
+        if (curve[i].at("step") != i + 1) return std::nullopt;
+        if (curve[i].contains("held_out")) best = std::min(best, curve[i]["held_out"].get<double>());
+    }
+    return best;
+}
+
+/// Numbers of a run with --token-scale auto from finished runs with and without S_n. Its trials are their first steps, and after
+/// the choice it goes on as one of them, to the same bytes: nothing has to be trained again.
+std::optional<json> chosen_from(planned_run const& run, study_results const& results) {
+    auto const* const choice = run.method.given.find("--token-scale");
+    if (choice == nullptr || *choice != "auto") return std::nullopt;
+    auto const with_choice = [&](std::string const& other) {
+        std::string const from = " --token-scale auto";
+        std::string key = run.key;
+        return results.find(key.replace(key.find(from), from.size(), " --token-scale " + other));
+    };
+    std::size_t const n_steps = trial_steps(run.method.recipe, run.method.training);
+    json const *const off = with_choice("off"), *const on = with_choice("on");
+    auto const without = best_held_out(off, n_steps), with = best_held_out(on, n_steps);
+    if (!without || !with) return std::nullopt;
+    json numbers = *with < *without ? *on : *off;
+    numbers["remarks"].push_back(std::string("S_n is ") + (*with < *without ? "on" : "off") +
+                                 ": held-out divergence after " + std::to_string(n_steps) + " steps " +
+                                 std::to_string(*with) + " with, " + std::to_string(*without) +
+                                 " without; numbers are those of the run with that choice, seconds without "
+                                 "the trials");
+    return numbers;
+}
+
 /// Runs what is missing; false if it was interrupted.
 bool complete(std::vector<planned_run>& runs, part_of_study const& part, pipeline& engine,
               fs::path const& model, study_results& results, fs::path const& file) {
@@ -125,6 +163,13 @@ bool complete(std::vector<planned_run>& runs, part_of_study const& part, pipelin
         auto const* const seed = run.row.options.find("--seed");
         say("[" + std::to_string(++done) + "/" + std::to_string(n_left) + "] " + run.row.group + ", " +
             run.row.label + (seed == nullptr ? "" : ", seed " + *seed));
+        if (auto const numbers = chosen_from(run, results)) {
+            results.add(run.key, run.command, *numbers);
+            results.save();
+            say("    NLL " + formatted("%.4f", numbers->at("nll").at("quantized").get<double>()) + ", " +
+                numbers->at("remarks").back().get<std::string>());
+            continue;
+        }
         fs::path const checkpoint = checkpoint_of(run, file);
         run.method.training.checkpoint = run.method.trains() ? checkpoint.string() : "";
         stage_log stages;

@@ -4,6 +4,7 @@
 
 #include <commutant/kernels/detail/dequantize_avx2.hpp>
 #include <commutant/kernels/detail/dequantize_avx512.hpp>
+#include <commutant/kernels/detail/dequantize_avx512_vbmi.hpp>
 #include <commutant/kernels/detail/dequantize_scalar.hpp>
 #include <commutant/kernels/int4_pack.hpp>
 #include <commutant/kernels/isa.hpp>
@@ -28,7 +29,8 @@ template <class Out> using dequantize_function = void(dequantize_job const&, Out
 
 template <class Out> inline constexpr std::array dequantize_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
-    body<dequantize_function<Out>>{isa::avx512bw, dequantize_avx512<Out>},
+    body<dequantize_function<Out>>{isa::avx512_vbmi, dequantize_avx512_vbmi<Out>},
+        body<dequantize_function<Out>>{isa::avx512bw, dequantize_avx512<Out>},
         body<dequantize_function<Out>>{isa::avx2, dequantize_avx2<Out>},
 #endif
         body<dequantize_function<Out>>{isa::scalar, dequantize_scalar<Out>},

@@ -4,6 +4,7 @@
 
 #include <commutant/kernels/detail/int4_pack_avx2.hpp>
 #include <commutant/kernels/detail/int4_pack_avx512.hpp>
+#include <commutant/kernels/detail/int4_pack_avx512_vbmi.hpp>
 #include <commutant/kernels/detail/int4_pack_scalar.hpp>
 #include <commutant/kernels/isa.hpp>
 
@@ -34,14 +35,16 @@ inline constexpr std::array pack_int4_bodies {
 };
 inline constexpr std::array unpack_signed_int4_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
-    body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<true>},
+    body<unpack_int4_function>{isa::avx512_vbmi, unpack_int4_avx512_vbmi<true>},
+        body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<true>},
         body<unpack_int4_function>{isa::avx2, unpack_int4_avx2<true>},
 #endif
         body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<true>},
 };
 inline constexpr std::array unpack_unsigned_int4_bodies {
 #if defined(COMMUTANT_KERNELS_X86)
-    body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<false>},
+    body<unpack_int4_function>{isa::avx512_vbmi, unpack_int4_avx512_vbmi<false>},
+        body<unpack_int4_function>{isa::avx512bw, unpack_int4_avx512<false>},
         body<unpack_int4_function>{isa::avx2, unpack_int4_avx2<false>},
 #endif
         body<unpack_int4_function>{isa::scalar, unpack_int4_scalar<false>},

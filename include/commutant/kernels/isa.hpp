@@ -31,6 +31,8 @@
 #define COMMUTANT_TARGET_AVX2 [[gnu::target("avx2,fma,f16c,bmi2")]]
 #define COMMUTANT_TARGET_AVX_VNNI [[gnu::target("avx2,fma,f16c,bmi2,avxvnni")]]
 #define COMMUTANT_TARGET_AVX512BW [[gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi2")]]
+#define COMMUTANT_TARGET_AVX512_VBMI \
+    [[gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx2,fma,f16c,bmi2")]]
 #define COMMUTANT_TARGET_AVX512_VNNI \
     [[gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,bmi2")]]
 #define COMMUTANT_TARGET_AMX \
@@ -46,7 +48,8 @@ enum class isa : unsigned char {
     avx2,         ///< AVX2 and FMA
     avx_vnni,     ///< the same with 256-bit vpdpbusd
     avx512bw,     ///< AVX-512 F, BW, VL, DQ
-    avx512_vnni,  ///< the same with 512-bit vpdpbusd
+    avx512_vbmi,  ///< the same with permutations of bytes
+    avx512_vnni,  ///< AVX-512 F, BW, VL, DQ with 512-bit vpdpbusd
     amx,          ///< the same with int8 tiles
     neon,         ///< aarch64
     neon_dotprod  ///< the same with sdot
@@ -55,7 +58,8 @@ inline constexpr std::size_t n_isas = static_cast<std::size_t>(isa::neon_dotprod
 
 namespace detail {
 inline constexpr std::array<std::string_view, n_isas> isa_names{
-    "scalar", "xsimd", "avx2", "avx_vnni", "avx512bw", "avx512_vnni", "amx", "neon", "neon_dotprod"};
+    "scalar",      "xsimd",       "avx2", "avx_vnni", "avx512bw",
+    "avx512_vbmi", "avx512_vnni", "amx",  "neon",     "neon_dotprod"};
 }  // namespace detail
 
 [[nodiscard]] constexpr std::string_view to_string(isa i) noexcept {
@@ -90,6 +94,12 @@ inline constexpr std::array<std::string_view, n_isas> isa_names{
 #endif
         case isa::avx512bw:
 #if defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+            return true;
+#else
+            return false;
+#endif
+        case isa::avx512_vbmi:
+#if defined(__AVX512VBMI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
             return true;
 #else
             return false;
@@ -158,6 +168,8 @@ namespace detail {
             return avx2 && has_avx_vnni();
         case isa::avx512bw:
             return avx512;
+        case isa::avx512_vbmi:
+            return avx512 && __builtin_cpu_supports("avx512vbmi");
         case isa::avx512_vnni:
             return vnni;
         case isa::amx:

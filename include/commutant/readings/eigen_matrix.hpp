@@ -103,6 +103,10 @@ template <class T>
 template <class T> [[nodiscard]] eigen_matrix<T> scaled(eigen_matrix<T> const& a, T s) {
     return a.values * s;
 }
+template <class T> [[nodiscard]] eigen_matrix<T> scaled(eigen_matrix<T>&& a, T s) {
+    a.values *= s;
+    return std::move(a);
+}
 template <class T> [[nodiscard]] eigen_matrix<T> shifted(eigen_matrix<T> const& a, T s) {
     return a.values.array() + s;
 }

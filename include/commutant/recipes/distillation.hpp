@@ -64,6 +64,13 @@ struct distillation_progress {
     double seconds = 0, seconds_left = 0;
 };
 
+/// A step that has been taken.
+struct distillation_record {
+    double loss = 0;  ///< of its batch
+    double held_out =
+        std::numeric_limits<double>::quiet_NaN();  ///< divergence of held-out text when last measured
+};
+
 /// The end-to-end stage: a quantised student learns to predict what its floating-point original predicts.
 ///
 /// Base weights stay as they are; transforms and grids are trained through the merges, the rounding of weights and the
@@ -164,6 +171,7 @@ public:
         ++step_;
         double sum = 0;
         for (double const loss : losses) sum += loss;
+        history_.push_back({sum, held_out_now_});
         return sum;
     }
 
@@ -182,6 +190,7 @@ public:
         double total = 0;
         for (double const x : sums) total += x;
         held_out_now_ = total / static_cast<double>(n_predictions(held_out_.windows()));
+        if (!history_.empty()) history_.back().held_out = held_out_now_;
         ++checks_since_best_;
         if (held_out_now_ < best_divergence_) {
             best_divergence_ = held_out_now_;
@@ -202,6 +211,8 @@ public:
     [[nodiscard]] double best_divergence() const noexcept { return best_divergence_; }
     [[nodiscard]] std::size_t best_step() const noexcept { return best_step_; }
     [[nodiscard]] std::size_t step() const noexcept { return step_; }
+    /// All steps so far, those before a checkpoint included.
+    [[nodiscard]] std::vector<distillation_record> const& history() const noexcept { return history_; }
     [[nodiscard]] distillation_options const& options() const noexcept { return options_; }
     /// Gradients' norms at the last step before they were used up: all zero unless a step has been taken.
     [[nodiscard]] group_values const& gradient_norms() const noexcept { return gradient_norms_; }
@@ -362,6 +373,7 @@ private:
     std::vector<replica> replicas_;
     group_values gradient_norms_{};
     std::size_t step_ = 0;
+    std::vector<distillation_record> history_{};
     double held_out_now_ = std::numeric_limits<double>::quiet_NaN();
     double best_divergence_ = std::numeric_limits<double>::infinity();
     std::size_t best_step_ = 0;

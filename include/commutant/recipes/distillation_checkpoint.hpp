@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +19,8 @@
 #include <commutant/recipes/distillation.hpp>
 
 // Training that goes on another day. A checkpoint is a safetensors file: every parameter with the two moments of its optimiser
-// and its best values, and in the metadata how far training has come and what it was asked to do.
+// and its best values, loss and held-out divergence of the steps so far, and in the metadata how far training has come and what
+// it was asked to do.
 
 namespace commutant {
 
@@ -61,9 +63,10 @@ template <class T> void save_checkpoint(distillation<T> const& d, std::filesyste
             declared.push_back({e.name + what,
                                 sizeof(T) == 8 ? io::dtype::f64 : io::dtype::f32,
                                 {e.parameter.rows(), e.parameter.cols()}});
+    if (d.step_ != 0) declared.push_back({"history", io::dtype::f64, {d.step_, 2}});
     io::safetensors_writer writer(
         path, declared,
-        {{"commutant", "distillation 1"},
+        {{"commutant", "distillation 2"},
          {"description",
           detail::description_of(d.options_, d.settings_, d.training_.windows(), d.held_out_.windows())},
          {"step", std::to_string(d.step_)},
@@ -78,6 +81,11 @@ template <class T> void save_checkpoint(distillation<T> const& d, std::filesyste
         writer.write(e.name + ".first_moment", e.state.first_moment());
         writer.write(e.name + ".second_moment", e.state.second_moment());
         writer.write(e.name + ".best", d.best_[k].elements());
+    }
+    if (d.step_ != 0) {
+        std::vector<double> history;
+        for (auto const& record : d.history_) history.insert(history.end(), {record.loss, record.held_out});
+        writer.write("history", std::span<double const>(history));
     }
     writer.commit();
 }
@@ -97,7 +105,7 @@ template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesyst
     };
     std::string const expected =
         detail::description_of(d.options_, d.settings_, d.training_.windows(), d.held_out_.windows());
-    if (text("commutant") != "distillation 1" || text("description") != expected)
+    if (text("commutant") != "distillation 2" || text("description") != expected)
         throw io::input_error(path.string(), "is a checkpoint of \"" + text("description") +
                                                  "\", expected \"" + expected + "\"");
     auto& entries = d.optimiser_.entries();
@@ -109,10 +117,19 @@ template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesyst
                                                          io::shape_text(shape) +
                                                          ", expected a checkpoint of the same transforms");
         }
-    if (file.names().size() != 4 * entries.size())
-        throw io::input_error(path.string(), "holds " + std::to_string(file.names().size()) +
-                                                 " tensors, expected " + std::to_string(4 * entries.size()));
     auto const step = static_cast<std::size_t>(std::strtoull(text("step").c_str(), nullptr, 10));
+    std::vector<double> history(2 * step);
+    if (step != 0) {
+        std::vector<std::size_t> const shape{step, 2};
+        if (!file.contains("history") || file.info("history").shape != shape)
+            throw io::input_error(path.string(), "has no tensor history of shape " + io::shape_text(shape) +
+                                                     ", expected a row for each step");
+        file.read("history", std::span<double>(history));
+    }
+    std::size_t const n_tensors = 4 * entries.size() + (step != 0 ? 1 : 0);
+    if (file.names().size() != n_tensors)
+        throw io::input_error(path.string(), "holds " + std::to_string(file.names().size()) +
+                                                 " tensors, expected " + std::to_string(n_tensors));
     auto values = d.optimiser_.values(), best = values;
     for (std::size_t k = 0; k < entries.size(); ++k) {
         auto& e = entries[k];
@@ -126,6 +143,8 @@ template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesyst
     d.optimiser_.set_values(values);
     d.best_ = std::move(best);
     d.step_ = step;
+    d.history_.clear();
+    for (std::size_t i = 0; i < step; ++i) d.history_.push_back({history[2 * i], history[2 * i + 1]});
     d.best_step_ = static_cast<std::size_t>(std::strtoull(text("best_step").c_str(), nullptr, 10));
     d.checks_since_best_ =
         static_cast<std::size_t>(std::strtoull(text("checks_since_best").c_str(), nullptr, 10));

@@ -2,14 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <map>
+#include <mutex>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <commutant/optimize/on_threads.hpp>
 #include <commutant/quant/quantized_weights.hpp>
 #include <commutant/recipes/calibration.hpp>
 
@@ -110,33 +114,49 @@ template <class M>
 
 /// Negative log-likelihood of windows under a decoder whose activations pass through a tap.
 ///
+/// progress   called after every window, by one thread at a time
+/// n_threads  windows at a time, each on a thread of its own with a copy of the tap; more than one only for a decoder that may
+///            be run by several threads at once, as Eigen's matrices may
+/// Note      windows are added in their order: the same bytes for any number of threads
 /// Units     natural logarithm
 /// Errors    std::invalid_argument for tokens outside the vocabulary or windows longer than max_positions
 template <class Decoder, class Tap>
-[[nodiscard]] likelihood tapped_likelihood(Decoder const& m, Tap tap, token_sequences const& windows,
-                                           progress_callback const& progress = {}) {
+[[nodiscard]] likelihood tapped_likelihood(Decoder const& m, Tap const& tap, token_sequences const& windows,
+                                           progress_callback const& progress = {},
+                                           std::size_t n_threads = 1) {
     auto const run = windows_runner(m, windows);
-    likelihood total;
+    std::vector<likelihood> of_windows(windows.size());
+    std::atomic<std::size_t> next = 0;
     std::size_t done = 0;
-    for (auto const& window : windows) {
-        total += window_likelihood(run, std::span<int const>(window), tap);
-        if (progress) progress(++done, windows.size());
-    }
+    std::mutex reporting;
+    detail::on_threads(std::min(std::max(n_threads, std::size_t{1}), windows.size()), [&](std::size_t) {
+        Tap mine = tap;
+        for (std::size_t i = next++; i < windows.size(); i = next++) {
+            of_windows[i] = window_likelihood(run, std::span<int const>(windows[i]), mine);
+            std::scoped_lock const lock(reporting);
+            ++done;
+            if (progress) progress(done, windows.size());
+        }
+    });
+    likelihood total;
+    for (auto const& of_window : of_windows) total += of_window;
     return total;
 }
 
 /// Negative log-likelihood of windows under a decoder as it is; see tapped_likelihood.
 template <class M>
 [[nodiscard]] likelihood windows_likelihood(decoder<M> const& m, token_sequences const& windows,
-                                            progress_callback const& progress = {}) {
-    return tapped_likelihood(m, no_tap{}, windows, progress);
+                                            progress_callback const& progress = {},
+                                            std::size_t n_threads = 1) {
+    return tapped_likelihood(m, no_tap{}, windows, progress, n_threads);
 }
 
 /// Negative log-likelihood of windows under a quantised decoder; see tapped_likelihood.
 template <class M>
 [[nodiscard]] likelihood windows_likelihood(quantized_decoder<M> const& q, token_sequences const& windows,
-                                            progress_callback const& progress = {}) {
-    return tapped_likelihood(q.model, q.tap(), windows, progress);
+                                            progress_callback const& progress = {},
+                                            std::size_t n_threads = 1) {
+    return tapped_likelihood(q.model, q.tap(), windows, progress, n_threads);
 }
 
 }  // namespace commutant

@@ -52,6 +52,7 @@ template <class M> struct training_outcome {
     std::vector<trained_stage<M>> stages{};  ///< in order; the last is the result
     local_report local{};
     std::size_t steps = 0, best_step = 0;
+    std::vector<distillation_record> history{};  ///< of the end-to-end stage, step by step
     std::vector<std::string> notes{};
 };
 
@@ -186,6 +187,7 @@ template <class T>
                           std::to_string(recipe.distillation.n_steps) + "; the best so far was kept");
     r.steps = d->step();
     r.best_step = d->best_step();
+    r.history = d->history();
     r.stages.push_back({"trained", d->best(), d->best_divergence()});
     return r;
 }
