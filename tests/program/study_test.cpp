@@ -163,7 +163,7 @@ TEST_CASE("study: an interrupt keeps what is finished, and the state of what is 
     auto const endless =
         replaced(replaced(job.arguments("cut.json", {"--only", "nearest, min|grids"}), "--seeds", "1"),
                  "--steps", "10000000");
-    outcome const cut = run(endless, "timeout --preserve-status -s INT 4");
+    outcome const cut = run(endless, "timeout --foreground --preserve-status -s INT 4");
     CAPTURE(cut.err);
     CHECK(cut.code == 1);
     CHECK_THAT(cut.err, Catch::Contains("1 of 2 runs are missing: interrupted; the same command goes on"));

@@ -151,7 +151,8 @@ TEST_CASE("quantize: training goes on from its checkpoint, and ends where it wou
 
 TEST_CASE("quantize: an interrupt ends training with the best so far", "[program]") {
     training_job const job;
-    auto const r = job.run("grids", {"--steps", "10000000"}, "timeout --preserve-status -s INT 4");
+    auto const r =
+        job.run("grids", {"--steps", "10000000"}, "timeout --foreground --preserve-status -s INT 4");
     CAPTURE(r.err);
     REQUIRE(r.code == 0);
     CHECK_THAT(r.json().at("remarks").dump(), Catch::Contains("the best so far was kept"));

@@ -108,7 +108,8 @@ TEST_CASE("transform: options reach what is written", "[program]") {
 TEST_CASE("transform: an interrupt leaves nothing behind", "[program]") {
     transform_job const job;
     auto const before = listing(job.scratch.path());
-    auto const r = run(job.arguments({"--local-steps", "10000000"}), "timeout --preserve-status -s INT 2");
+    auto const r =
+        run(job.arguments({"--local-steps", "10000000"}), "timeout --foreground --preserve-status -s INT 2");
     CHECK(r.code == 2);
     CHECK(r.n_error_lines() == 1);
     CHECK_THAT(r.err, Catch::Contains("transform: interrupted, nothing has been written"));
