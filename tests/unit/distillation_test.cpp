@@ -394,6 +394,13 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     }
     CHECK(whole->history()[11].held_out != whole->history()[0].held_out);
 
+    std::string older = cm::testing::read_file(path);
+    older.replace(older.find("distillation 2"), 14, "distillation 1");
+    cm::testing::write_file(folder.path() / "older", older);
+    auto const third = job.make();
+    CHECK_THROWS_WITH(resume_from_checkpoint(*third, folder.path() / "older"),
+                      Catch::Contains("is of the format \"distillation 1\", expected \"distillation 2\""));
+
     job.options.seed = 7;
     auto const other = job.make();
     CHECK_THROWS_WITH(resume_from_checkpoint(*other, path),

@@ -26,6 +26,8 @@ namespace commutant {
 
 namespace detail {
 
+inline constexpr char const* checkpoint_format = "distillation 2";
+
 /// Everything that training depends on besides the parameters, in words: a checkpoint of other words is refused.
 [[nodiscard]] inline std::string description_of(distillation_options const& o,
                                                 quantization_settings const& settings,
@@ -66,7 +68,7 @@ template <class T> void save_checkpoint(distillation<T> const& d, std::filesyste
     if (d.step_ != 0) declared.push_back({"history", io::dtype::f64, {d.step_, 2}});
     io::safetensors_writer writer(
         path, declared,
-        {{"commutant", "distillation 2"},
+        {{"commutant", detail::checkpoint_format},
          {"description",
           detail::description_of(d.options_, d.settings_, d.training_.windows(), d.held_out_.windows())},
          {"step", std::to_string(d.step_)},
@@ -105,7 +107,11 @@ template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesyst
     };
     std::string const expected =
         detail::description_of(d.options_, d.settings_, d.training_.windows(), d.held_out_.windows());
-    if (text("commutant") != "distillation 2" || text("description") != expected)
+    if (text("commutant") != detail::checkpoint_format)
+        throw io::input_error(path.string(), "is of the format \"" + text("commutant") + "\", expected \"" +
+                                                 detail::checkpoint_format +
+                                                 "\": another version of the program wrote it");
+    if (text("description") != expected)
         throw io::input_error(path.string(), "is a checkpoint of \"" + text("description") +
                                                  "\", expected \"" + expected + "\"");
     auto& entries = d.optimiser_.entries();
