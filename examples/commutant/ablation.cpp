@@ -13,7 +13,7 @@ method_options varied(method_options const& method, option_values const& by) {
     options.erase("--checkpoint");
     options.set("--calib", method.calibration);
     options.set("--eval", method.evaluation);
-    return parsed_method(without_what_only_training_reads(std::move(options)));
+    return parsed_variation(options);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ void engine_options::add_to(CLI::App& command) {
         ->capture_default_str();
     command
         .add_option("--threads", n_threads_,
-                    "threads of the integer kernels, or windows evaluated at a time; "
+                    "threads of --engine int4; eval without it: windows at a time; "
                     "the numbers do not depend on it")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1024}))
         ->capture_default_str();

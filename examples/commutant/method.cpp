@@ -138,6 +138,8 @@ std::string method_options::range_words() const {
     return range == "lp" ? "L" + std::to_string(p) + " ranges" : "min-max ranges";
 }
 
+namespace {
+
 option_values without_what_only_training_reads(option_values options) {
     auto const* const recipe = options.find("--recipe");
     std::string const name = recipe == nullptr ? method_options{}.recipe : *recipe;
@@ -152,6 +154,8 @@ option_values without_what_only_training_reads(option_values options) {
     return options;
 }
 
+}  // namespace
+
 method_options parsed_method(option_values const& options) {
     method_options m;
     m.given = options;
@@ -164,6 +168,13 @@ method_options parsed_method(option_values const& options) {
     } catch (CLI::ParseError const& error) {
         throw usage_error(error.what());
     }
+    return m;
+}
+
+method_options parsed_variation(option_values const& options) {
+    auto m = parsed_method(without_what_only_training_reads(options));
+    // Evaluation has threads as well, on which no number depends.
+    if (auto const* const threads = options.find("--threads")) m.training.threads = std::stoul(*threads);
     return m;
 }
 

@@ -58,8 +58,8 @@ struct method_options {
     [[nodiscard]] std::string range_words() const;
 };
 
-/// Options without those that only training reads, if their recipe does not train.
-[[nodiscard]] option_values without_what_only_training_reads(option_values options);
+/// A method from options of which its recipe may have no use: those that only training reads are left out if it does not train.
+[[nodiscard]] method_options parsed_variation(option_values const& options);
 
 /// A method from options of quantize.
 ///

@@ -157,6 +157,18 @@ TEST_CASE("quantize: an interrupt ends training with the best so far", "[program
     REQUIRE(r.code == 0);
     CHECK_THAT(r.json().at("remarks").dump(), Catch::Contains("the best so far was kept"));
     CHECK(r.json().at("training").at("steps").get<int>() > 0);
+
+    // In a trial nothing is decided yet, and there is no state to go on from.
+    fs::path const state = job.scratch / "state.safetensors";
+    auto const trial = job.run("fptquant",
+                               {"--steps", "10000000", "--local-steps", "0", "--token-scale", "auto",
+                                "--checkpoint", state.string()},
+                               "timeout --foreground --preserve-status -s INT 4");
+    CAPTURE(trial.err);
+    REQUIRE(trial.code == 0);
+    CHECK_THAT(trial.json().at("remarks").dump(), Catch::Contains("S_n is off: training ended before"));
+    CHECK(trial.json().at("training").at("steps").get<int>() > 0);
+    CHECK(!fs::exists(state));
 }
 
 TEST_CASE("quantize: training refuses what does not fit", "[program]") {

@@ -374,12 +374,12 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     auto const whole = job.make();
     whole->run();
     auto const first = job.make();
-    first->run({}, [&] { return first->step() == 8; });
+    first->run({}, [&] { return first->step() == 7; });  // between two looks
     save_checkpoint(*first, path);
     save_checkpoint(*first, path);  // replaces
     auto const second = job.make();
     resume_from_checkpoint(*second, path);
-    CHECK(second->step() == 8);
+    CHECK(second->step() == 7);
     CHECK(second->best_divergence() == first->best_divergence());
     CHECK(same(second->best(), first->best()));
     second->run();
@@ -401,11 +401,22 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     CHECK_THROWS_WITH(resume_from_checkpoint(*third, folder.path() / "older"),
                       Catch::Contains("is of the format \"distillation 1\", expected \"distillation 2\""));
 
+    auto const unmeasured = job.make();
+    unmeasured->train_one_batch();
+    save_checkpoint(*unmeasured, path);
+    resume_from_checkpoint(*third, path);
+    REQUIRE(third->history().size() == 1);
+    CHECK(third->history()[0].loss == unmeasured->history()[0].loss);
+    CHECK(std::isnan(third->history()[0].held_out));
+
     job.options.seed = 7;
     auto const other = job.make();
     CHECK_THROWS_WITH(resume_from_checkpoint(*other, path),
                       Catch::Contains("is a checkpoint of") && Catch::Contains("seed 7"));
-    small_job const fewer{cm::transform_forms{}};
+    small_job const without{cm::transform_forms{}};
+    auto const without_token_scale = without.make();
+    CHECK_THROWS_WITH(resume_from_checkpoint(*without_token_scale, path), Catch::Contains("S_n"));
+    small_job const fewer{cm::transform_forms{.chosen = {.token_scale = true}}};
     auto const grids_alone = fewer.make();
     CHECK_THROWS_WITH(resume_from_checkpoint(*grids_alone, path), Catch::Contains("tensors, expected"));
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <regex>
@@ -85,7 +86,7 @@ std::vector<planned_run> planned_runs(study_options const& o, shared_inputs& inp
         if (row.is_end_to_end && !trains) continue;
         if (!std::regex_search(row.group + ", " + row.label, only)) continue;
         planned_run run;
-        run.method = parsed_method(without_what_only_training_reads(overridden(o.given, row.options)));
+        run.method = parsed_variation(overridden(o.given, row.options));
         if (o.model.empty()) run.method.use_bundled_texts();
         run.method.require_complete();
         std::vector<std::string> words{"commutant", "quantize"};
@@ -119,10 +120,14 @@ std::optional<double> best_held_out(json const* numbers, std::size_t n_steps) {
     auto const& training = numbers->at("training");
     auto const& curve = training.at("curve");
     if (curve.size() < n_steps) return std::nullopt;
-    double best = training.at("held_out").at("local").get<double>();
+    double best = std::numeric_limits<double>::infinity();
+    auto const look = [&best](json const& x) {
+        if (x.is_number()) best = std::min(best, x.get<double>());  // null: not a number
+    };
+    look(training.at("held_out").at("local"));
     for (std::size_t i = 0; i < n_steps; ++i) {
         if (curve[i].at("step") != i + 1) return std::nullopt;
-        if (curve[i].contains("held_out")) best = std::min(best, curve[i]["held_out"].get<double>());
+        if (curve[i].contains("held_out")) look(curve[i]["held_out"]);
     }
     return best;
 }
@@ -163,21 +168,22 @@ bool complete(std::vector<planned_run>& runs, part_of_study const& part, pipelin
         auto const* const seed = run.row.options.find("--seed");
         say("[" + std::to_string(++done) + "/" + std::to_string(n_left) + "] " + run.row.group + ", " +
             run.row.label + (seed == nullptr ? "" : ", seed " + *seed));
+        fs::path const checkpoint = checkpoint_of(run, file);
+        std::error_code ignored;
         if (auto const numbers = chosen_from(run, results)) {
             results.add(run.key, run.command, *numbers);
             results.save();
+            fs::remove(checkpoint, ignored);
             say("    NLL " + formatted("%.4f", numbers->at("nll").at("quantized").get<double>()) + ", " +
                 numbers->at("remarks").back().get<std::string>());
             continue;
         }
-        fs::path const checkpoint = checkpoint_of(run, file);
         run.method.training.checkpoint = run.method.trains() ? checkpoint.string() : "";
         stage_log stages;
         auto const outcome = engine.run(run.method, stages);
         if (outcome.interrupted) return false;
         results.add(run.key, run.command, numbers_of(model, run.method, outcome, stages));
         results.save();
-        std::error_code ignored;
         fs::remove(checkpoint, ignored);
         say("    NLL " + formatted("%.4f", outcome.quantized) + ", " + formatted("%.1f s", stages.seconds()));
     }

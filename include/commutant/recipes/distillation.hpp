@@ -64,6 +64,11 @@ struct distillation_progress {
     double seconds = 0, seconds_left = 0;
 };
 
+template <class T> class distillation;
+namespace detail {
+template <class T> [[nodiscard]] std::string description_of(distillation<T> const& d);
+}
+
 /// A step that has been taken.
 struct distillation_record {
     double loss = 0;  ///< of its batch
@@ -132,7 +137,7 @@ public:
         while (step_ < options_.n_steps && !has_stalled()) {
             double const loss = train_one_batch();
             bool const stopping = stop && stop();
-            if (step_ % options_.check_every == 0 || step_ == options_.n_steps || stopping) check_held_out();
+            if (step_ % options_.check_every == 0 || step_ == options_.n_steps) check_held_out();
             if (progress) {
                 double const seconds =
                     std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -191,7 +196,7 @@ public:
         for (double const x : sums) total += x;
         held_out_now_ = total / static_cast<double>(n_predictions(held_out_.windows()));
         if (!history_.empty()) history_.back().held_out = held_out_now_;
-        ++checks_since_best_;
+        if (step_ != 0) ++checks_since_best_;
         if (held_out_now_ < best_divergence_) {
             best_divergence_ = held_out_now_;
             best_step_ = step_;
@@ -357,6 +362,7 @@ private:
         return order;
     }
 
+    template <class U> friend std::string detail::description_of(distillation<U> const&);
     template <class U> friend void save_checkpoint(distillation<U> const&, std::filesystem::path const&);
     template <class U> friend void resume_from_checkpoint(distillation<U>&, std::filesystem::path const&);
 

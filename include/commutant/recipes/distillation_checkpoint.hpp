@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -30,7 +31,7 @@ inline constexpr char const* checkpoint_format = "distillation 2";
 
 /// Everything that training depends on besides the parameters, in words: a checkpoint of other words is refused.
 [[nodiscard]] inline std::string description_of(distillation_options const& o,
-                                                quantization_settings const& settings,
+                                                quantization_settings const& settings, bool token_scale,
                                                 token_sequences const& training,
                                                 token_sequences const& held_out) {
     std::uint64_t text = 0;
@@ -41,8 +42,13 @@ inline constexpr char const* checkpoint_format = "distillation 2";
     for (double const rate : o.learning_rates) rates += std::to_string(rate * o.rate_factor) + " ";
     return to_string(settings.bits()) + " " + std::string(to_string(settings.covers)) + ", " +
            std::to_string(o.n_steps) + " steps of " + std::to_string(o.batch) + " windows, rates " + rates +
-           "loss " + std::to_string(static_cast<int>(o.loss)) + ", seed " + std::to_string(o.seed) +
-           ", text " + std::to_string(text);
+           (token_scale ? "S_n, " : "") + "loss " + std::to_string(static_cast<int>(o.loss)) + ", seed " +
+           std::to_string(o.seed) + ", text " + std::to_string(text);
+}
+
+template <class T> [[nodiscard]] std::string description_of(distillation<T> const& d) {
+    return description_of(d.options_, d.settings_, d.replicas_[0].parameters.transforms.chosen.token_scale,
+                          d.training_.windows(), d.held_out_.windows());
 }
 
 /// A double as text that reads back to the same bits.
@@ -66,17 +72,15 @@ template <class T> void save_checkpoint(distillation<T> const& d, std::filesyste
                                 sizeof(T) == 8 ? io::dtype::f64 : io::dtype::f32,
                                 {e.parameter.rows(), e.parameter.cols()}});
     if (d.step_ != 0) declared.push_back({"history", io::dtype::f64, {d.step_, 2}});
-    io::safetensors_writer writer(
-        path, declared,
-        {{"commutant", detail::checkpoint_format},
-         {"description",
-          detail::description_of(d.options_, d.settings_, d.training_.windows(), d.held_out_.windows())},
-         {"step", std::to_string(d.step_)},
-         {"best_step", std::to_string(d.best_step_)},
-         {"checks_since_best", std::to_string(d.checks_since_best_)},
-         {"held_out", detail::exact_text(d.held_out_now_)},
-         {"best_divergence", detail::exact_text(d.best_divergence_)}},
-        io::existing::replace);
+    io::safetensors_writer writer(path, declared,
+                                  {{"commutant", detail::checkpoint_format},
+                                   {"description", detail::description_of(d)},
+                                   {"step", std::to_string(d.step_)},
+                                   {"best_step", std::to_string(d.best_step_)},
+                                   {"checks_since_best", std::to_string(d.checks_since_best_)},
+                                   {"held_out", detail::exact_text(d.held_out_now_)},
+                                   {"best_divergence", detail::exact_text(d.best_divergence_)}},
+                                  io::existing::replace);
     for (std::size_t k = 0; k < entries.size(); ++k) {
         auto const& e = entries[k];
         writer.write(e.name + ".value", e.parameter.value().elements());
@@ -87,7 +91,7 @@ template <class T> void save_checkpoint(distillation<T> const& d, std::filesyste
     if (d.step_ != 0) {
         std::vector<double> history;
         for (auto const& record : d.history_) history.insert(history.end(), {record.loss, record.held_out});
-        writer.write("history", std::span<double const>(history));
+        writer.write_bytes("history", std::as_bytes(std::span(history)));  // NaN where nothing was measured
     }
     writer.commit();
 }
@@ -105,8 +109,7 @@ template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesyst
                                                      "\" in its metadata, expected a checkpoint of training");
         return found->second;
     };
-    std::string const expected =
-        detail::description_of(d.options_, d.settings_, d.training_.windows(), d.held_out_.windows());
+    std::string const expected = detail::description_of(d);
     if (text("commutant") != detail::checkpoint_format)
         throw io::input_error(path.string(), "is of the format \"" + text("commutant") + "\", expected \"" +
                                                  detail::checkpoint_format +
@@ -124,13 +127,16 @@ template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesyst
                                                          ", expected a checkpoint of the same transforms");
         }
     auto const step = static_cast<std::size_t>(std::strtoull(text("step").c_str(), nullptr, 10));
-    std::vector<double> history(2 * step);
+    std::vector<double> history;
     if (step != 0) {
         std::vector<std::size_t> const shape{step, 2};
-        if (!file.contains("history") || file.info("history").shape != shape)
+        if (!file.contains("history") || file.info("history").shape != shape ||
+            file.info("history").type != io::dtype::f64)
             throw io::input_error(path.string(), "has no tensor history of shape " + io::shape_text(shape) +
                                                      ", expected a row for each step");
-        file.read("history", std::span<double>(history));
+        auto const bytes = file.bytes("history");
+        history.resize(2 * step);
+        std::memcpy(history.data(), bytes.data(), bytes.size());
     }
     std::size_t const n_tensors = 4 * entries.size() + (step != 0 ? 1 : 0);
     if (file.names().size() != n_tensors)

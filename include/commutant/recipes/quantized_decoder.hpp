@@ -132,10 +132,15 @@ template <class Decoder, class Tap>
     detail::on_threads(std::min(std::max(n_threads, std::size_t{1}), windows.size()), [&](std::size_t) {
         Tap mine = tap;
         for (std::size_t i = next++; i < windows.size(); i = next++) {
-            of_windows[i] = window_likelihood(run, std::span<int const>(windows[i]), mine);
-            std::scoped_lock const lock(reporting);
-            ++done;
-            if (progress) progress(done, windows.size());
+            try {
+                of_windows[i] = window_likelihood(run, std::span<int const>(windows[i]), mine);
+                std::scoped_lock const lock(reporting);
+                ++done;
+                if (progress) progress(done, windows.size());
+            } catch (...) {
+                next = windows.size();  // nothing is left to do
+                throw;
+            }
         }
     });
     likelihood total;

@@ -139,13 +139,17 @@ template <class T>
             start, distillation<T>(teacher, start, settings, text.training, text.held_out, options)});
     };
     std::unique_ptr<training_run> run;
+    bool is_undecided = false;
     if (recipe.token_scale == token_scale_choice::measured) {
         std::size_t const trial_end = detail::trial_steps(recipe);
         double measured[2] = {};
         for (bool const on : {false, true}) {
+            if (is_undecided) break;
             auto trial = run_with(on);
             auto const at_end = [&] {
-                return trial->trainer.step() >= trial_end || (watch.stop && watch.stop());
+                if (trial->trainer.step() >= trial_end) return true;
+                is_undecided = watch.stop && watch.stop();
+                return is_undecided;
             };
             if (trial_end != 0)
                 trial->trainer.run(
@@ -156,11 +160,15 @@ template <class T>
                     },
                     at_end);
             measured[on ? 1 : 0] = trial->trainer.best_divergence();
-            if (!on || measured[1] < measured[0]) run = std::move(trial);
+            if (!on || (!is_undecided && measured[1] < measured[0])) run = std::move(trial);
         }
-        r.notes.push_back(std::string("S_n is ") + (measured[1] < measured[0] ? "on" : "off") +
-                          ": held-out divergence after " + std::to_string(trial_end) + " steps " +
-                          std::to_string(measured[1]) + " with, " + std::to_string(measured[0]) + " without");
+        if (is_undecided)
+            r.notes.push_back("S_n is off: training ended before it was decided");
+        else
+            r.notes.push_back(std::string("S_n is ") + (measured[1] < measured[0] ? "on" : "off") +
+                              ": held-out divergence after " + std::to_string(trial_end) + " steps " +
+                              std::to_string(measured[1]) + " with, " + std::to_string(measured[0]) +
+                              " without");
     } else {
         run = run_with(recipe.token_scale == token_scale_choice::on);
     }
@@ -169,19 +177,21 @@ template <class T>
         for (auto const& p : run->watched) watch.distillation(p);
     r.stages.push_back({"local", run->start, run->held_out});
     if (recipe.distillation.n_steps == 0) return r;
-    if (!watch.checkpoint.empty() && std::filesystem::exists(watch.checkpoint)) {
-        resume_from_checkpoint(*d, watch.checkpoint);
-        r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " +
-                          watch.checkpoint.string());
+    // A state between two trials is none to go on from.
+    auto const checkpoint = is_undecided ? std::filesystem::path() : watch.checkpoint;
+    if (!checkpoint.empty() && std::filesystem::exists(checkpoint)) {
+        resume_from_checkpoint(*d, checkpoint);
+        r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " + checkpoint.string());
     }
-    d->run(
-        [&](distillation_progress const& p) {
-            if (watch.distillation) watch.distillation(p);
-            bool const looked = p.step % recipe.distillation.check_every == 0 || p.step == p.n_steps;
-            if (looked && !watch.checkpoint.empty()) save_checkpoint(*d, watch.checkpoint);
-        },
-        watch.stop);
-    if (!watch.checkpoint.empty()) save_checkpoint(*d, watch.checkpoint);
+    if (!is_undecided)
+        d->run(
+            [&](distillation_progress const& p) {
+                if (watch.distillation) watch.distillation(p);
+                bool const looked = p.step % recipe.distillation.check_every == 0 || p.step == p.n_steps;
+                if (looked && !checkpoint.empty()) save_checkpoint(*d, checkpoint);
+            },
+            watch.stop);
+    if (!checkpoint.empty()) save_checkpoint(*d, checkpoint);
     if (d->step() < recipe.distillation.n_steps)
         r.notes.push_back("training ended at step " + std::to_string(d->step()) + " of " +
                           std::to_string(recipe.distillation.n_steps) + "; the best so far was kept");
