@@ -17,8 +17,8 @@ namespace program {
     return static_cast<std::size_t>(usage.ru_maxrss) * 1024;  // kilobytes on Linux
 }
 
-/// Every window and every step of training allocates the same large matrices again: giving their pages back in between takes a
-/// sixth of the time of training, and half of that of evaluating a small model.
+/// Every window and every step of training allocates the same large matrices again: giving their pages back in between took a
+/// sixth of the time of training, and, where page faults are dear, nine tenths of that of evaluating a small model.
 inline void keep_freed_memory() {
     ::mallopt(M_MMAP_THRESHOLD, 1 << 25);  // the largest that glibc takes
     ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
