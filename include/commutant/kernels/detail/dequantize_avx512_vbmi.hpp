@@ -31,6 +31,12 @@ COMMUTANT_TARGET_AVX512_VBMI inline void dequantize_pairs_avx512_vbmi(dequantize
         std::size_t const end = n - begin < job.group_size ? n : begin + job.group_size;
         __m512 const table = _mm512_castsi512_ps(zmm_table<float>(job, g));
         std::size_t i = begin;
+        for (; i + 32 <= end; i += 32) {
+            __m512 const first = zmm_looked_up<HighFirst>(job.packed + i / 2, table);
+            __m512 const second = zmm_looked_up<HighFirst>(job.packed + i / 2 + 8, table);
+            _mm512_storeu_ps(out + i, first);
+            _mm512_storeu_ps(out + i + 16, second);
+        }
         for (; i + 16 <= end; i += 16)
             _mm512_storeu_ps(out + i, zmm_looked_up<HighFirst>(job.packed + i / 2, table));
         if (i < end) dequantize_some(job, i, end, out);

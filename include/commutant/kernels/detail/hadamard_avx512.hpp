@@ -270,12 +270,13 @@ COMMUTANT_TARGET_AVX512BW void first_pass_avx512(T const* source, T* target, std
 /// Row i of rows a distance apart, asked for in order. Every fourth moves the pointer and the others are reached from it:
 /// the compiler would keep an address for each of them and run out of registers.
 template <class T>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE T* zmm_row(T*& row, std::size_t i, std::size_t distance) noexcept {
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE T* zmm_row(T*& row, std::size_t i,
+                                                      std::ptrdiff_t distance) noexcept {
     if (i % 4 == 0) {
         if (i != 0) row += 4 * distance;
         __asm__ volatile("" : "+r"(row));
     }
-    return row + i % 4 * distance;
+    return row + static_cast<std::ptrdiff_t>(i % 4) * distance;
 }
 
 /// Stages further ones over one run, in place; far, used if Far only, is where the last quarter of the run came from.
@@ -285,18 +286,19 @@ COMMUTANT_TARGET_AVX512BW void next_pass_avx512(T* x, std::size_t distance, T fa
     using z = zmm_of<T>;
     constexpr std::size_t n = std::size_t{1} << Stages;
     zmm_constants<T> const c = make_zmm_constants<T>(factor);
+    auto const apart = static_cast<std::ptrdiff_t>(distance);
     for (std::size_t j = 0; j < distance; j += z::lanes) {
         typename z::reg v[n];
         T* row = x + j;
 #pragma GCC unroll 16
-        for (std::size_t i = 0; i < n; ++i) v[i] = z::load_apart(zmm_row<T>(row, i, distance));
+        for (std::size_t i = 0; i < n; ++i) v[i] = z::load_apart(zmm_row<T>(row, i, apart));
         if constexpr (Far) prefetch_ahead<n / 4>(far + j * n / 4);
         zmm_butterflies<T, Stages>(v, c.one);
         row = x + j;
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < n; ++i) {
             if constexpr (Scale) v[i] = z::mul(v[i], c.factor);
-            z::store(zmm_row<T>(row, i, distance), v[i]);
+            z::store(zmm_row<T>(row, i, apart), v[i]);
         }
     }
 }

@@ -19,13 +19,16 @@
 
 namespace commutant::kernels::detail {
 
-/// The eight signed sums of four rows, numbered as hadamard_plan says.
-template <class T>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums_avx512(T const* x, std::size_t stride,
+/// The eight signed sums of the four rows of a group, numbered as hadamard_plan says; groups are asked for in order.
+template <class T, std::size_t Group>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums_avx512(T const*& row, std::ptrdiff_t apart,
                                                                      typename zmm_of<T>::reg* sums) noexcept {
     using z = zmm_of<T>;
-    typename z::reg const x0 = z::load(x), x1 = z::load(x + stride);
-    typename z::reg const x2 = z::load(x + 2 * stride), x3 = z::load(x + 3 * stride);
+    constexpr std::size_t first = 4 * Group;
+    typename z::reg const x0 = z::load(zmm_row<T const>(row, first, apart));
+    typename z::reg const x1 = z::load(zmm_row<T const>(row, first + 1, apart));
+    typename z::reg const x2 = z::load(zmm_row<T const>(row, first + 2, apart));
+    typename z::reg const x3 = z::load(zmm_row<T const>(row, first + 3, apart));
     typename z::reg const a0 = z::add(x0, x1), a1 = z::sub(x0, x1);
     typename z::reg const b0 = z::add(x2, x3), b1 = z::sub(x2, x3);
     sums[0] = z::add(a0, b0);
@@ -57,14 +60,14 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_terms_avx512(typename zmm_of
 
 /// One group for one batch of outputs: the first batch forms the sums and keeps them, later ones load them.
 template <class T, class Terms, std::size_t First, std::size_t Count, bool Form, bool Keep, std::size_t Group>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const* x, std::size_t stride, T* table,
-                                                                 typename zmm_of<T>::reg one,
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_group_avx512(T const*& row, std::ptrdiff_t apart,
+                                                                 T* table, typename zmm_of<T>::reg one,
                                                                  typename zmm_of<T>::reg* y) noexcept {
     using z = zmm_of<T>;
     typename z::reg sums[8];
     T* const kept = table + Group * 8 * z::lanes;
     if constexpr (Form) {
-        four_row_sums_avx512<T>(x + 4 * Group * stride, stride, sums);
+        four_row_sums_avx512<T, Group>(row, apart, sums);
         if constexpr (Keep) {
 #pragma GCC unroll 8
             for (std::size_t m = 0; m < 8; ++m) z::store(kept + m * z::lanes, sums[m]);
@@ -83,13 +86,16 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch_avx512(T* x, std::siz
                                                                   typename zmm_of<T>::reg factor,
                                                                   std::index_sequence<Group...>) noexcept {
     using z = zmm_of<T>;
+    auto const apart = static_cast<std::ptrdiff_t>(stride);
     typename z::reg y[Count];
-    (add_group_avx512<T, Terms, First, Count, Form, Keep, Group>(x, stride, table, one, y), ...);
+    T const* row = x;
+    (add_group_avx512<T, Terms, First, Count, Form, Keep, Group>(row, apart, table, one, y), ...);
+    T* last = x + (First + Count - 1) * stride;
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < Count; ++i) {
         std::size_t const c = Count - 1 - i;
         if constexpr (Scale) y[c] = z::mul(y[c], factor);
-        z::store(x + (First + c) * stride, y[c]);
+        z::store(zmm_row<T>(last, i, -apart), y[c]);
     }
 }
 

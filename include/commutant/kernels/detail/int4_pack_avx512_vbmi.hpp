@@ -26,12 +26,25 @@ COMMUTANT_TARGET_AVX512_VBMI COMMUTANT_INLINE __m512i zmm_pair_values(__m256i by
 }
 
 template <bool Signed, bool HighFirst>
+COMMUTANT_TARGET_AVX512_VBMI COMMUTANT_INLINE __m512i zmm_pair_values(std::uint8_t const* packed) noexcept {
+    return zmm_pair_values<Signed, HighFirst>(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(packed)));
+}
+
+template <bool Signed, bool HighFirst>
 COMMUTANT_TARGET_AVX512_VBMI inline void unpack_pairs_avx512_vbmi(std::uint8_t const* packed, std::size_t n,
                                                                   std::uint8_t* values) noexcept {
     std::size_t i = 0;
-    for (; i + 64 <= n; i += 64)
-        _mm512_storeu_si512(values + i, zmm_pair_values<Signed, HighFirst>(_mm256_loadu_si256(
-                                            reinterpret_cast<__m256i const*>(packed + i / 2))));
+    // Two at a time: one at a time reached 0.75 to 0.95 of the rate, depending on where the loop came to lie.
+    for (; i + 128 <= n; i += 128) {
+        __m512i const first = zmm_pair_values<Signed, HighFirst>(packed + i / 2),
+                      second = zmm_pair_values<Signed, HighFirst>(packed + i / 2 + 32);
+        _mm512_storeu_si512(values + i, first);
+        _mm512_storeu_si512(values + i + 64, second);
+    }
+    if (i + 64 <= n) {
+        _mm512_storeu_si512(values + i, zmm_pair_values<Signed, HighFirst>(packed + i / 2));
+        i += 64;
+    }
     if (i == n) return;
     __m256i const bytes =
         _mm256_maskz_loadu_epi8(static_cast<__mmask32>(first_bytes((n - i + 1) / 2)), packed + i / 2);
