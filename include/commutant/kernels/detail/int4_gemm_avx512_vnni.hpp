@@ -26,8 +26,6 @@ struct int4_avx512_vnni : int4_avx512 {
     static constexpr std::size_t most_rows = 6, grouped_rows = 3, most_tiles = 4;
     /// Rows, at most, that pass over all columns before the next ones do: few enough to stay in the second cache.
     static constexpr std::size_t block_rows = 144;
-    /// Steps between requests for lines ahead.
-    static constexpr std::size_t chunk_steps = 4;
     /// Up to so many rows wait for memory: bytes in front of each column tile's lines to ask for.
     static constexpr std::size_t waiting_rows = 4, waiting_grouped_rows = 2, prefetch_distance = 2048;
 
@@ -45,9 +43,8 @@ struct int4_avx512_vnni : int4_avx512 {
         std::int32_t* sums;         ///< rows of panel_columns, for those that are finished apart
         bool direct;                ///< finished in registers
         bool by_row;                ///< rows differ in scales or zero points
-        std::uint8_t const* ahead;  ///< the next columns' lines up to ahead_end: to be asked for
-        std::uint8_t const* ahead_end;
-        std::size_t ahead_step;  ///< bytes of them in a chunk of steps
+        std::uint8_t const* ahead;  ///< lines of the next panel: to be asked for
+        std::size_t ahead_step;     ///< bytes of them in a step
         std::array<column_factors, most_rows> factors;
     };
 
@@ -80,10 +77,13 @@ struct int4_avx512_vnni : int4_avx512 {
                 p.lines = w.lines + t * p.line_stride;
                 p.direct = finishes_whole(job, t, tiles);
                 if (p.direct && !p.by_row) set_factors(job, top, t, tiles, p.factors[0]);
-                // Spread over these columns' tiles.
-                p.ahead = p.lines + tiles * p.line_stride;
-                p.ahead_end = rows <= waiting_rows ? p.ahead : p.ahead + tiles * p.line_stride;
-                p.ahead_step = (tiles * chunk_steps + n_row_tiles - 1) / n_row_tiles * w.line_bytes;
+                // The next columns' lines, or the first ones' for the next rows, spread over these tiles.
+                bool const is_last = t + tiles == part.end_tile;
+                bool const is_end = is_last && top + rows == part.end_row;
+                p.ahead = is_end    ? p.lines
+                          : is_last ? w.lines + part.begin_tile * p.line_stride
+                                    : p.lines + tiles * p.line_stride;
+                p.ahead_step = is_end ? 0 : tiles * w.line_bytes / n_row_tiles;
                 if (n_higher != 0) function(w.per_channel, height + 1, tiles)(p, top, n_higher);
                 function(w.per_channel, height, tiles)(p, top + n_higher * (height + 1),
                                                        n_row_tiles - n_higher);
@@ -91,6 +91,8 @@ struct int4_avx512_vnni : int4_avx512 {
         }
     }
 
+    /// Dots of four inputs. In assembly, as a sum then stays in its register: GCC moved some of them to another one in every
+    /// step.
     template <std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add(__m512i (&sums)[Rows][Tiles],
                                                                   __m512i const (&w)[Tiles],
@@ -104,7 +106,8 @@ struct int4_avx512_vnni : int4_avx512 {
             std::memcpy(&four, (r < 3 ? a : middle) + r % 3 * stride, 4);
             __m512i const codes = _mm512_set1_epi32(four);
 #pragma GCC unroll 8
-            for (std::size_t t = 0; t < Tiles; ++t) sums[r][t] = _mm512_dpbusd_epi32(sums[r][t], w[t], codes);
+            for (std::size_t t = 0; t < Tiles; ++t)
+                __asm__("vpdpbusd %2, %1, %0" : "+v"(sums[r][t]) : "v"(w[t]), "v"(codes));
         }
     }
 
@@ -148,16 +151,16 @@ struct int4_avx512_vnni : int4_avx512 {
         for (std::size_t r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
             for (std::size_t t = 0; t < Tiles; ++t) others[r][t] = _mm512_setzero_si512();
-        std::size_t left = p.n_steps;
-        for (; left >= chunk_steps; left -= chunk_steps) {
-            std::uint8_t const* const asked = std::min(p.ahead + p.ahead_step, p.ahead_end);
-            for (; p.ahead < asked; p.ahead += 64) _mm_prefetch(p.ahead, _MM_HINT_T1);
-            for (std::size_t s = 0; s < chunk_steps; ++s, lines += 64, a += 8)
-                add_step<Waits>(sums, others, lines, p.line_stride, a, a_stride);
-        }
-#pragma GCC unroll 1
-        for (; left != 0; --left, lines += 64, a += 8)
+        std::uint8_t const* ahead = p.ahead;
+        for (std::size_t left = p.n_steps; left != 0; --left, lines += 64, a += 8) {
+            if constexpr (!Waits) {
+                _mm_prefetch(ahead, _MM_HINT_T1);
+                _mm_prefetch(ahead + 64, _MM_HINT_T1);
+                ahead += p.ahead_step;
+            }
             add_step<Waits>(sums, others, lines, p.line_stride, a, a_stride);
+        }
+        p.ahead = ahead;
         if constexpr (by_two<Rows, Tiles>)
 #pragma GCC unroll 8
             for (std::size_t r = 0; r < Rows; ++r)
