@@ -39,12 +39,13 @@ struct int4_avx512_vnni : int4_avx512 {
         std::uint8_t const* lines;
         std::size_t line_stride;  ///< bytes between the lines of neighbouring column tiles
         std::size_t n_groups;
-        std::size_t n_steps;        ///< in a group
-        std::int32_t* sums;         ///< rows of panel_columns, for those that are finished apart
-        bool direct;                ///< finished in registers
-        bool by_row;                ///< rows differ in scales or zero points
-        std::uint8_t const* ahead;  ///< lines of the next panel: to be asked for
-        std::size_t ahead_step;     ///< bytes of them in a step
+        std::size_t n_steps;            ///< in a group
+        std::int32_t* sums;             ///< rows of panel_columns, for those that are finished apart
+        bool direct;                    ///< finished in registers
+        bool by_row;                    ///< rows differ in scales or zero points
+        std::uint8_t const* ahead;      ///< lines of the next panel: to be asked for
+        std::size_t ahead_step;         ///< bytes of them in a step
+        std::int8_t const* rows_ahead;  ///< codes of the next tile's rows: to be asked for
         std::array<column_factors, most_rows> factors;
     };
 
@@ -152,15 +153,17 @@ struct int4_avx512_vnni : int4_avx512 {
 #pragma GCC unroll 8
             for (std::size_t t = 0; t < Tiles; ++t) others[r][t] = _mm512_setzero_si512();
         std::uint8_t const* ahead = p.ahead;
+        std::int8_t const* rows_ahead = p.rows_ahead;
         for (std::size_t left = p.n_steps; left != 0; --left, lines += 64, a += 8) {
             if constexpr (!Waits) {
                 _mm_prefetch(ahead, _MM_HINT_T1);
                 _mm_prefetch(ahead + 64, _MM_HINT_T1);
-                ahead += p.ahead_step;
+                _mm_prefetch(rows_ahead, _MM_HINT_T0);
+                ahead += p.ahead_step, rows_ahead += 8 * Rows;
             }
             add_step<Waits>(sums, others, lines, p.line_stride, a, a_stride);
         }
-        p.ahead = ahead;
+        p.ahead = ahead, p.rows_ahead = rows_ahead;
         if constexpr (by_two<Rows, Tiles>)
 #pragma GCC unroll 8
             for (std::size_t r = 0; r < Rows; ++r)
@@ -185,7 +188,9 @@ struct int4_avx512_vnni : int4_avx512 {
 #pragma GCC unroll 8
                 for (std::size_t t = 0; t < Tiles; ++t)
                     sums[r][t] = _mm512_set1_epi32(job.corrections[m + r]);
-            add_group<(Rows <= waiting_rows)>(sums, p, at.codes + i * Rows * at.stride, at.stride, p.lines);
+            std::int8_t const* const a = at.codes + i * Rows * at.stride;
+            p.rows_ahead = a + Rows * at.stride;
+            add_group<(Rows <= waiting_rows)>(sums, p, a, at.stride, p.lines);
             if (p.direct) {
                 float* const y = job.y + m * job.y_stride + p.first_tile * 16;
                 std::size_t const y_stride = job.y_stride, by_row = p.by_row ? 1 : 0;
@@ -220,6 +225,7 @@ struct int4_avx512_vnni : int4_avx512 {
 #pragma GCC unroll 8
                 for (std::size_t t = 0; t < Tiles; ++t) totals[r][t] = _mm512_setzero_ps();
             std::int8_t const* a = at.codes + i * Rows * at.stride;
+            p.rows_ahead = a + Rows * at.stride;
             std::uint8_t const* lines = p.lines;
             std::int32_t const* corrections = job.corrections + m * p.n_groups;
             float const* scales = job.weights.scales + p.first_tile * 16;
