@@ -48,6 +48,7 @@ cm::training_recipe recipe_of(std::string const& name, training_options const& o
     if (o.value_transform == "orthogonal") r.forms.values = cm::value_form::orthogonal;
     if (o.value_transform == "low-rank") r.forms.values = cm::value_form::low_rank;
     r.forms.value_rank = o.value_rank;
+    if (o.residual_start == "identity") r.forms.residual_stream_start = cm::rotation_start::identity;
     if (o.value_start == "identity") r.forms.value_output_start = cm::rotation_start::identity;
     r.moments.value_output = o.value_start == "moments";
     r.moments.up_down = o.up_start == "moments";
@@ -153,6 +154,9 @@ void training_options::add_to(CLI::App& command) {
         "form of T_v; default: dense of fptquant, orthogonal of spinquant")
         ->check(CLI::IsMember({"dense", "svd", "orthogonal", "low-rank"}));
     add("--value-rank", value_rank, "rank of low-rank T_v; default: an eighth of head_dim")->check(positive);
+    add("--residual-start", residual_start, "where T_r starts: a Hadamard matrix or the identity")
+        ->check(CLI::IsMember({"hadamard", "identity"}))
+        ->capture_default_str();
     add("--value-start", value_start,
         "where T_v starts: a Hadamard matrix, the identity, or in closed form from second moments")
         ->check(CLI::IsMember({"hadamard", "identity", "moments"}))
@@ -188,6 +192,10 @@ bool training_options::was_given(char const* name) const {
 
 std::size_t trial_steps(std::string const& recipe, training_options const& options) {
     return cm::detail::trial_steps(recipe_of(recipe, options, 0, 0));
+}
+
+std::string token_scale_remark(std::size_t n_steps, double with, double without) {
+    return cm::detail::token_scale_remark(n_steps, with, without);
 }
 
 trained_models trained(std::string const& recipe, training_options const& options,

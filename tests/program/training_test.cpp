@@ -84,6 +84,7 @@ TEST_CASE("quantize: options of training reach the numbers", "[program]") {
                                                 {"--value-transform", "orthogonal"},
                                                 {"--value-transform", "low-rank"},
                                                 {"--value-transform", "low-rank", "--value-rank", "2"},
+                                                {"--residual-start", "identity"},
                                                 {"--value-start", "identity"},
                                                 {"--value-start", "moments"},
                                                 {"--up-start", "moments"},

@@ -147,11 +147,9 @@ std::optional<json> chosen_from(planned_run const& run, study_results const& res
     auto const without = best_held_out(off, n_steps), with = best_held_out(on, n_steps);
     if (!without || !with) return std::nullopt;
     json numbers = *with < *without ? *on : *off;
-    numbers["remarks"].push_back(std::string("S_n is ") + (*with < *without ? "on" : "off") +
-                                 ": held-out divergence after " + std::to_string(n_steps) + " steps " +
-                                 std::to_string(*with) + " with, " + std::to_string(*without) +
-                                 " without; numbers are those of the run with that choice, seconds without "
-                                 "the trials");
+    numbers["remarks"].push_back(
+        token_scale_remark(n_steps, *with, *without) +
+        "; numbers are those of the run with that choice, seconds without the trials");
     return numbers;
 }
 

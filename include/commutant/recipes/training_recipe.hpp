@@ -87,6 +87,58 @@ template <class T>
     return std::min(looks * d.check_every, d.n_steps);
 }
 
+/// What the trials of S_n found, as it is told.
+///
+/// with, without  least divergence of held-out text in the first n_steps steps
+[[nodiscard]] inline std::string token_scale_remark(std::size_t n_steps, double with, double without) {
+    return std::string("S_n is ") + (with < without ? "on" : "off") + ": held-out divergence after " +
+           std::to_string(n_steps) + " steps " + std::to_string(with) + " with, " + std::to_string(without) +
+           " without";
+}
+
+/// One training and where it begins.
+template <class T> struct training_run {
+    student_parameters<eigen_matrix<T>> start;
+    distillation<T> trainer;
+    double held_out = trainer.check_held_out();    ///< before the first step
+    std::vector<distillation_progress> watched{};  ///< of a trial
+};
+
+template <class T> struct token_scale_trials {
+    std::unique_ptr<training_run<T>> run{};  ///< the chosen one, at the end of its trial
+    bool is_undecided = false;               ///< it was stopped before; run is without S_n
+    std::string remark{};
+};
+
+/// Trains without S_n and with it for n_steps steps each, and keeps the one of lesser divergence.
+///
+/// run_with  makes the training with S_n or without it
+template <class T, class RunWith>
+[[nodiscard]] token_scale_trials<T> try_token_scale(RunWith const& run_with, std::size_t n_steps,
+                                                    training_watch const& watch) {
+    token_scale_trials<T> r;
+    double measured[2] = {};
+    for (bool const on : {false, true}) {
+        if (r.is_undecided) break;
+        auto trial = run_with(on);
+        auto const at_end = [&] {
+            if (trial->trainer.step() >= n_steps) return true;
+            r.is_undecided = watch.stop && watch.stop();
+            return r.is_undecided;
+        };
+        auto const note = [&](distillation_progress const& p) {
+            trial->watched.push_back(p);
+            if (watch.progress) watch.progress(on ? "trial with S_n" : "trial without S_n", p.step, n_steps);
+        };
+        if (n_steps != 0) trial->trainer.run(note, at_end);
+        measured[on ? 1 : 0] = trial->trainer.best_divergence();
+        if (!on || (!r.is_undecided && measured[1] < measured[0])) r.run = std::move(trial);
+    }
+    r.remark = r.is_undecided ? "S_n is off: training ended before it was decided"
+                              : token_scale_remark(n_steps, measured[1], measured[0]);
+    return r;
+}
+
 }  // namespace detail
 
 /// Runs a recipe: the data-free stage, ranges, the end-to-end stage.
@@ -126,64 +178,32 @@ template <class T>
                                    labelled("ranges"));
     };
     auto const& options = recipe.distillation;
-    struct training_run {
-        student_parameters<running> start;
-        distillation<T> trainer;
-        double held_out = trainer.check_held_out();    ///< before the first step
-        std::vector<distillation_progress> watched{};  ///< of a trial
-    };
     auto const run_with = [&](bool token_scale) {
         auto start = start_with(token_scale);
         // In place: a trainer cannot be moved.
-        return std::unique_ptr<training_run>(new training_run{
+        return std::unique_ptr<detail::training_run<T>>(new detail::training_run<T>{
             start, distillation<T>(teacher, start, settings, text.training, text.held_out, options)});
     };
-    std::unique_ptr<training_run> run;
-    bool is_undecided = false;
+    detail::token_scale_trials<T> chosen;
     if (recipe.token_scale == token_scale_choice::measured) {
-        std::size_t const trial_end = detail::trial_steps(recipe);
-        double measured[2] = {};
-        for (bool const on : {false, true}) {
-            if (is_undecided) break;
-            auto trial = run_with(on);
-            auto const at_end = [&] {
-                if (trial->trainer.step() >= trial_end) return true;
-                is_undecided = watch.stop && watch.stop();
-                return is_undecided;
-            };
-            if (trial_end != 0)
-                trial->trainer.run(
-                    [&](distillation_progress const& p) {
-                        trial->watched.push_back(p);
-                        if (watch.progress)
-                            watch.progress(on ? "trial with S_n" : "trial without S_n", p.step, trial_end);
-                    },
-                    at_end);
-            measured[on ? 1 : 0] = trial->trainer.best_divergence();
-            if (!on || (!is_undecided && measured[1] < measured[0])) run = std::move(trial);
-        }
-        if (is_undecided)
-            r.notes.push_back("S_n is off: training ended before it was decided");
-        else
-            r.notes.push_back(std::string("S_n is ") + (measured[1] < measured[0] ? "on" : "off") +
-                              ": held-out divergence after " + std::to_string(trial_end) + " steps " +
-                              std::to_string(measured[1]) + " with, " + std::to_string(measured[0]) +
-                              " without");
+        chosen = detail::try_token_scale<T>(run_with, detail::trial_steps(recipe), watch);
+        r.notes.push_back(chosen.remark);
     } else {
-        run = run_with(recipe.token_scale == token_scale_choice::on);
+        chosen.run = run_with(recipe.token_scale == token_scale_choice::on);
     }
+    auto const& run = chosen.run;
     auto* const d = &run->trainer;
     if (watch.distillation)
         for (auto const& p : run->watched) watch.distillation(p);
     r.stages.push_back({"local", run->start, run->held_out});
     if (recipe.distillation.n_steps == 0) return r;
     // A state between two trials is none to go on from.
-    auto const checkpoint = is_undecided ? std::filesystem::path() : watch.checkpoint;
+    auto const checkpoint = chosen.is_undecided ? std::filesystem::path() : watch.checkpoint;
     if (!checkpoint.empty() && std::filesystem::exists(checkpoint)) {
         resume_from_checkpoint(*d, checkpoint);
         r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " + checkpoint.string());
     }
-    if (!is_undecided)
+    if (!chosen.is_undecided)
         d->run(
             [&](distillation_progress const& p) {
                 if (watch.distillation) watch.distillation(p);
