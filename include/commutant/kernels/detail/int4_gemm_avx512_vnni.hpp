@@ -108,7 +108,7 @@ struct int4_avx512_vnni : int4_avx512 {
             __m512i const codes = _mm512_set1_epi32(four);
 #pragma GCC unroll 8
             for (std::size_t t = 0; t < Tiles; ++t)
-                __asm__("vpdpbusd %2, %1, %0" : "+v"(sums[r][t]) : "v"(w[t]), "v"(codes));
+                __asm__("vpdpbusd\t{%2, %1, %0|%0, %1, %2}" : "+v"(sums[r][t]) : "v"(w[t]), "v"(codes));
         }
     }
 
