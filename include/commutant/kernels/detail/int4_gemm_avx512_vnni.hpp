@@ -92,8 +92,8 @@ struct int4_avx512_vnni : int4_avx512 {
         }
     }
 
-    /// Dots of four inputs. In assembly, as a sum then stays in its register: GCC moved some of them to another one, with groups in every
-    /// step.
+    /// Dots of four inputs. In assembly, as a sum then stays in its register: GCC moved some of them to another one, with
+    /// groups in every step.
     template <std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AVX512_VNNI COMMUTANT_INLINE static void add(__m512i (&sums)[Rows][Tiles],
                                                                   __m512i const (&w)[Tiles],
