@@ -131,6 +131,7 @@ std::string summary_markdown(report const& r, detail_level how_much) {
         add("gemm", "Gop/s", gops);
         add("groups", "Gop/s", gops);
         add("dram16", "Gop/s", gops);
+        add("dram", "Gop/s", gops);
         add("gemv", "GB/s of weights", gbytes);
         if (how_much == detail_level::all) add("small", "Gop/s", gops);
         add("block", "ms", milliseconds);

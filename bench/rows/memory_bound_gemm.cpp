@@ -9,7 +9,7 @@ namespace {
 
 contest from_dram(session const& s, gemm_shape shape) {
     bool const few = shape.m <= 4;
-    std::string const row = few ? "gemv" : "dram16";
+    std::string const row = few ? "gemv" : shape.m == 16 ? "dram16" : "dram";
     auto const prepare = [s, shape] {
         gemm_entries entries;
         entries.other_floating_point = false;
@@ -35,11 +35,11 @@ void add_memory_bound_gemm(std::vector<contest>& to, session const& s) {
     if (s.n_threads != 1) return;
     if (!s.is_reference && s.level != kernels::isa::amx) return;
     for (auto const& [n, k] : llama_shapes)
-        for (std::size_t m : {1, 2, 3, 4, 16}) {
-            // The shape of gate_proj stands for all where time is short.
-            bool const is_largest = n == 14336;
-            if ((s.quick || m == 2 || m == 3) && !is_largest) continue;
-            if (s.quick && (m == 2 || m == 3)) continue;
+        for (std::size_t m : {1, 2, 3, 4, 6, 9, 13, 16}) {
+            // The shape of gate_proj stands for all where time is short, and for rows between those of the targets.
+            bool const is_largest = n == 14336, is_main = m == 1 || m == 4 || m == 16;
+            if ((s.quick || !is_main) && !is_largest) continue;
+            if (s.quick && !is_main) continue;
             to.push_back(from_dram(s, {m, n, k}));
         }
 }

@@ -26,8 +26,9 @@ struct int4_avx512_vnni : int4_avx512 {
     static constexpr std::size_t most_rows = 6, grouped_rows = 3, most_tiles = 4;
     /// Rows, at most, that pass over all columns before the next ones do: few enough to stay in the second cache.
     static constexpr std::size_t block_rows = 144;
-    /// Up to so many rows wait for memory: bytes in front of each column tile's lines to ask for.
-    static constexpr std::size_t waiting_rows = 4, waiting_grouped_rows = 2, prefetch_distance = 2048;
+    /// Up to so many rows wait for memory: bytes in front of each column tile's lines to ask for. More rows ask for the lines of
+    /// the next panel, two in a step at most, and have two row tiles or more to do so.
+    static constexpr std::size_t waiting_rows = 9, waiting_grouped_rows = 5, prefetch_distance = 2048;
 
     [[nodiscard]] static std::size_t rows_in_place(std::size_t n) noexcept { return n; }
 
@@ -70,10 +71,10 @@ struct int4_avx512_vnni : int4_avx512 {
             // Tiles of nearly equal height, the higher ones first.
             std::size_t const n_row_tiles = (rows + most - 1) / most;
             std::size_t const height = rows / n_row_tiles, n_higher = rows % n_row_tiles;
+            bool const waits = rows <= (w.per_channel ? waiting_rows : waiting_grouped_rows);
             std::size_t tiles = 0;
             for (std::size_t t = part.begin_tile; t < part.end_tile; t += tiles) {
-                tiles = std::min(most_tiles, part.end_tile - t);
-                if (tiles == 3) tiles = 2;
+                tiles = tiles_at(t, part.end_tile);
                 p.first_tile = t;
                 p.lines = w.lines + t * p.line_stride;
                 p.direct = finishes_whole(job, t, tiles);
@@ -81,15 +82,22 @@ struct int4_avx512_vnni : int4_avx512 {
                 // The next columns' lines, or the first ones' for the next rows, spread over these tiles.
                 bool const is_last = t + tiles == part.end_tile;
                 bool const is_end = is_last && top + rows == part.end_row;
-                p.ahead = is_end    ? p.lines
-                          : is_last ? w.lines + part.begin_tile * p.line_stride
-                                    : p.lines + tiles * p.line_stride;
-                p.ahead_step = is_end ? 0 : tiles * w.line_bytes / n_row_tiles;
-                if (n_higher != 0) function(w.per_channel, height + 1, tiles)(p, top, n_higher);
-                function(w.per_channel, height, tiles)(p, top + n_higher * (height + 1),
-                                                       n_row_tiles - n_higher);
+                std::size_t const next = is_last ? part.begin_tile : t + tiles;
+                p.ahead = is_end ? p.lines : w.lines + next * p.line_stride;
+                p.ahead_step =
+                    is_end ? 0
+                           : (tiles_at(next, part.end_tile) * w.line_bytes + n_row_tiles - 1) / n_row_tiles;
+                if (n_higher != 0) function(w.per_channel, waits, height + 1, tiles)(p, top, n_higher);
+                function(w.per_channel, waits, height, tiles)(p, top + n_higher * (height + 1),
+                                                              n_row_tiles - n_higher);
             }
         }
+    }
+
+    /// Column tiles of the panel that begins at one of them.
+    [[nodiscard]] static std::size_t tiles_at(std::size_t tile, std::size_t end) noexcept {
+        std::size_t const tiles = std::min(most_tiles, end - tile);
+        return tiles == 3 ? 2 : tiles;
     }
 
     /// Dots of four inputs. In assembly, as a sum then stays in its register: GCC moved some of them to another one, with
@@ -173,7 +181,7 @@ struct int4_avx512_vnni : int4_avx512 {
     }
 
     /// Row tiles of one height, from row m on.
-    template <std::size_t Rows, std::size_t Tiles>
+    template <bool Waits, std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AVX512_VNNI static void multiply(panel& p, std::size_t m,
                                                       std::size_t n_row_tiles) noexcept {
         int4_gemm_job const& job = *p.job;
@@ -190,7 +198,7 @@ struct int4_avx512_vnni : int4_avx512 {
                     sums[r][t] = _mm512_set1_epi32(job.corrections[m + r]);
             std::int8_t const* const a = at.codes + i * Rows * at.stride;
             p.rows_ahead = a + Rows * at.stride;
-            add_group<(Rows <= waiting_rows)>(sums, p, a, at.stride, p.lines);
+            add_group<Waits>(sums, p, a, at.stride, p.lines);
             if (p.direct) {
                 float* const y = job.y + m * job.y_stride + p.first_tile * 16;
                 std::size_t const y_stride = job.y_stride, by_row = p.by_row ? 1 : 0;
@@ -213,7 +221,7 @@ struct int4_avx512_vnni : int4_avx512 {
 
     /// The same with groups, whose floats stay in registers too: with half as many sums there is room for both, and a group's
     /// end is a conversion beside the dots and a multiplication for each sum, without loads and stores.
-    template <std::size_t Rows, std::size_t Tiles>
+    template <bool Waits, std::size_t Rows, std::size_t Tiles>
     COMMUTANT_TARGET_AVX512_VNNI static void multiply_groups(panel& p, std::size_t m,
                                                              std::size_t n_row_tiles) noexcept {
         int4_gemm_job const& job = *p.job;
@@ -236,7 +244,7 @@ struct int4_avx512_vnni : int4_avx512 {
 #pragma GCC unroll 8
                     for (std::size_t t = 0; t < Tiles; ++t)
                         sums[r][t] = _mm512_set1_epi32(corrections[r * p.n_groups + g]);
-                add_group<(Rows <= waiting_grouped_rows)>(sums, p, a, at.stride, lines);
+                add_group<Waits>(sums, p, a, at.stride, lines);
 #pragma GCC unroll 8
                 for (std::size_t r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
@@ -267,18 +275,32 @@ struct int4_avx512_vnni : int4_avx512 {
 
     using tile_function = void(panel&, std::size_t m, std::size_t n_row_tiles) noexcept;
 
-    template <std::size_t Rows>
-    static constexpr std::array<tile_function*, 3> with_rows{&multiply<Rows, 1>, &multiply<Rows, 2>,
-                                                             &multiply<Rows, 4>};
-    template <std::size_t Rows>
+    template <bool Waits, std::size_t Rows>
+    static constexpr std::array<tile_function*, 3> with_rows{
+        &multiply<Waits, Rows, 1>, &multiply<Waits, Rows, 2>, &multiply<Waits, Rows, 4>};
+    template <bool Waits, std::size_t Rows>
     static constexpr std::array<tile_function*, 3> grouped_with_rows{
-        &multiply_groups<Rows, 1>, &multiply_groups<Rows, 2>, &multiply_groups<Rows, 4>};
-    [[nodiscard]] static tile_function* function(bool per_channel, std::size_t rows,
+        &multiply_groups<Waits, Rows, 1>, &multiply_groups<Waits, Rows, 2>, &multiply_groups<Waits, Rows, 4>};
+    /// Heights that more rows than the waiting ones divide into.
+    static constexpr std::size_t least_rows = 4, least_grouped_rows = 2;
+    [[nodiscard]] static constexpr bool divide_into(std::size_t least, std::size_t most, std::size_t above) {
+        for (std::size_t rows = above + 1; rows <= block_rows; ++rows)
+            if (std::size_t const n = (rows + most - 1) / most; n < 2 || rows / n < least) return false;
+        return true;
+    }
+    [[nodiscard]] static tile_function* function(bool per_channel, bool waits, std::size_t rows,
                                                  std::size_t tiles) noexcept {
-        static constexpr std::array whole{with_rows<1>, with_rows<2>, with_rows<3>,
-                                          with_rows<4>, with_rows<5>, with_rows<6>};
-        static constexpr std::array grouped{grouped_with_rows<1>, grouped_with_rows<2>, grouped_with_rows<3>};
-        return per_channel ? whole[rows - 1][tiles / 2] : grouped[rows - 1][tiles / 2];
+        static_assert(divide_into(least_rows, most_rows, waiting_rows) &&
+                      divide_into(least_grouped_rows, grouped_rows, waiting_grouped_rows));
+        static constexpr std::array waiting{with_rows<true, 1>, with_rows<true, 2>, with_rows<true, 3>,
+                                            with_rows<true, 4>, with_rows<true, 5>, with_rows<true, 6>};
+        static constexpr std::array moving{with_rows<false, 4>, with_rows<false, 5>, with_rows<false, 6>};
+        static constexpr std::array grouped_waiting{grouped_with_rows<true, 1>, grouped_with_rows<true, 2>,
+                                                    grouped_with_rows<true, 3>};
+        static constexpr std::array grouped_moving{grouped_with_rows<false, 2>, grouped_with_rows<false, 3>};
+        if (per_channel) return waits ? waiting[rows - 1][tiles / 2] : moving[rows - least_rows][tiles / 2];
+        return waits ? grouped_waiting[rows - 1][tiles / 2]
+                     : grouped_moving[rows - least_grouped_rows][tiles / 2];
     }
 };
 
