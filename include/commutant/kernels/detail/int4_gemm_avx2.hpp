@@ -190,28 +190,31 @@ struct int4_avx2_common {
 /// vpmaddubsw: products of pairs summed in 16 bits, 8 of them for 8-bit activations (at most 2 * 15 * 128
 /// each) and 64 for 4-bit ones (at most 2 * 15 * 15 each), before they are widened.
 struct int4_avx2 : int4_avx2_common {
-    template <std::size_t... R>
-    COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void clear(__m256i (&sums)[sizeof...(R)][2],
-                                                             std::index_sequence<R...>) noexcept {
-        ((sums[R][0] = sums[R][1] = _mm256_setzero_si256()), ...);
-    }
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_pairs(__m256i& sum, __m256i pairs) noexcept {
         // By name: GCC would form all products first, and move or even store the sums for want of registers.
         __asm__ volatile("vpaddw\t{%1, %0, %0|%0, %0, %1}" : "+x"(sum) : "x"(pairs));
     }
+    /// First    the sums begin with these products
+    template <bool First>
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_row(__m256i (&sums)[2], __m256i const (&w)[2],
                                                                std::int8_t const* a) noexcept {
         __m256i const codes = four_codes(a);
-        add_pairs(sums[0], _mm256_maddubs_epi16(w[0], codes));
-        add_pairs(sums[1], _mm256_maddubs_epi16(w[1], codes));
+        for (std::size_t h = 0; h < 2; ++h) {
+            __m256i const pairs = _mm256_maddubs_epi16(w[h], codes);
+            if constexpr (First) {
+                sums[h] = pairs;
+            } else {
+                add_pairs(sums[h], pairs);
+            }
+        }
     }
-    template <std::size_t... R>
+    template <bool First, std::size_t... R>
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_rows(__m256i (&sums)[sizeof...(R)][2],
                                                                 __m256i const (&w)[2],
                                                                 std::int8_t const* const (&a)[2],
                                                                 std::size_t stride, std::size_t offset,
                                                                 std::index_sequence<R...>) noexcept {
-        (add_row(sums[R], w, a[R / 3] + R % 3 * stride + offset), ...);
+        (add_row<First>(sums[R], w, a[R / 3] + R % 3 * stride + offset), ...);
     }
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void widen_row(__m256i const (&sums)[2],
                                                                  std::int32_t* wide) noexcept {
@@ -228,6 +231,29 @@ struct int4_avx2 : int4_avx2_common {
         (widen_row(sums[R], wide + R * 16), ...);
     }
 
+    /// A line's eight inputs, or four of a panel: one half at a time, as twelve sums leave four registers.
+    template <bool Streamed, bool First, std::size_t... R>
+    COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void add_inputs(
+        __m256i (&sums)[sizeof...(R)][2], std::uint8_t const*& w, std::int8_t const* (&a)[2],
+        std::size_t stride, std::uint8_t const*& ahead, std::size_t ahead_stride,
+        std::index_sequence<R...> rows) noexcept {
+        if constexpr (Streamed) {
+            __m256i low[2], high[2];
+            load_line(w, low, high);
+            add_rows<First>(sums, low, a, stride, 0, rows);
+            add_rows<false>(sums, high, a, stride, 4, rows);
+            a[0] += 8, a[1] += 8;
+        } else {
+            __m256i four[2];
+            load_panel(w, four);
+            add_rows<First>(sums, four, a, stride, 0, rows);
+            a[0] += 4, a[1] += 4;
+            _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
+            ahead += ahead_stride;
+        }
+        w += 64;
+    }
+
     template <bool Streamed, bool Grouped, std::size_t Rows>
     COMMUTANT_TARGET_AVX2 static void multiply(int4_tile const& tile) noexcept {
         constexpr auto rows = std::make_index_sequence<Rows>{};
@@ -235,7 +261,12 @@ struct int4_avx2 : int4_avx2_common {
         std::int8_t const* a[2] = {tile.a, tile.a + 3 * stride};
         std::uint8_t const* w = Streamed ? tile.w : tile.panel;
         std::uint8_t const* ahead = tile.ahead;
-        alignas(32) std::int32_t wide[Rows * 16];
+        alignas(32) std::int32_t in_memory[Rows * 16];
+        std::int32_t* wide = in_memory;
+        __asm__ volatile(""
+                         : "+r"(wide)
+                         :
+                         : "memory");  // or GCC takes some of them for registers, and spills them
         for (std::size_t g = 0; g < tile.n_groups; ++g) {
             for (std::size_t r = 0; r < Rows; ++r) {
                 __m256i left, right;
@@ -246,28 +277,9 @@ struct int4_avx2 : int4_avx2_common {
             for (std::size_t s = 0; s < tile.n_steps;) {
                 std::size_t const end = s + most < tile.n_steps ? s + most : tile.n_steps;
                 __m256i sums[Rows][2];
-                clear(sums, rows);
-                if constexpr (Streamed) {
-                    for (std::size_t i = s; i < end; ++i) {
-                        __m256i low[2], high[2];
-                        load_line(w, low, high);
-                        add_rows(sums, low, a, stride, 0, rows);
-                        add_rows(sums, high, a, stride, 4, rows);
-                        a[0] += 8, a[1] += 8;
-                        w += 64;
-                    }
-                } else {
-                    for (std::size_t h = 0; h < 2 * (end - s); ++h) {
-                        // One half at a time: twelve sums leave four registers.
-                        __m256i four[2];
-                        load_panel(w, four);
-                        add_rows(sums, four, a, stride, 0, rows);
-                        a[0] += 4, a[1] += 4;
-                        w += 64;
-                        _mm_prefetch(reinterpret_cast<char const*>(ahead), _MM_HINT_T1);
-                        ahead += tile.ahead_stride;
-                    }
-                }
+                add_inputs<Streamed, true>(sums, w, a, stride, ahead, tile.ahead_stride, rows);
+                for (std::size_t left = (Streamed ? 1 : 2) * (end - s) - 1; left != 0; --left)
+                    add_inputs<Streamed, false>(sums, w, a, stride, ahead, tile.ahead_stride, rows);
                 s = end;
                 widen_rows(sums, wide, rows);
             }
