@@ -64,6 +64,7 @@ cm::training_recipe recipe_of(std::string const& name, training_options const& o
     if (o.loss == "top-kl") d.loss = cm::distillation_loss::top_kullback_leibler;
     if (o.loss == "next-token") d.loss = cm::distillation_loss::next_token;
     if (o.eps == "plain") d.eps = cm::eps_rule::plain;
+    d.shifts_windows = o.shifts_windows;
     d.patience = o.patience;
     d.seed = seed;
     d.n_threads = r.local.n_threads = o.threads;
@@ -182,8 +183,16 @@ void training_options::add_to(CLI::App& command) {
         "threads of training and of evaluation; what is trained depends on their number in its last digits")
         ->check(CLI::Range(std::size_t{1}, std::size_t{256}))
         ->capture_default_str();
+    command
+        .add_flag(
+            "--shift-windows", shifts_windows,
+            "cut the text into windows at other places in every pass over it: more to learn from a short\n"
+            "text, for a quarter more time")
+        ->group("Recipes that train")
+        ->each([this](std::string const&) { given.emplace_back("--shift-windows"); });
     add("--checkpoint", checkpoint,
-        "file to keep the state of training in, and to go on from if it is there");
+        "file to keep the state of training in, and to go on from if it is there: of the same job, whose\n"
+        "schedule may change, to more --steps for example");
 }
 
 bool training_options::was_given(char const* name) const {

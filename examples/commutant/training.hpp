@@ -44,6 +44,7 @@ struct training_options {
     std::string rotation = "cayley";
     std::string loss = "js";
     std::size_t windows = 0;  ///< 0: all
+    bool shifts_windows = false;
     std::size_t patience = 0;
     std::size_t threads = 2;
     std::string checkpoint{};

@@ -144,6 +144,16 @@ TEST_CASE("quantize: training goes on from its checkpoint, and ends where it wou
     auto const again = job.numbers("fptquant", kept);
     CHECK(again.at("nll").at("quantized") == usual);
     CHECK_THAT(again.at("remarks").dump(), Catch::Contains("resumed at step 8"));
+    // The schedule may be another one.
+    words const longer = {"--local-steps", "5",   "--steps",      "12",        "--batch",        "4",
+                          "--token-scale", "off", "--checkpoint", kept.back(), "--shift-windows"};
+    auto const more = job.numbers("fptquant", longer);
+    CHECK_THAT(more.at("remarks").dump(), Catch::Contains("saved by a training of 8 steps of 4 windows") &&
+                                              Catch::Contains("now 12 steps of 4 shifted windows"));
+    CHECK(more.at("training").at("curve").size() == 12);
+    CHECK(more.at("training").at("curve")[7] == again.at("training").at("curve")[7]);
+    CHECK_THAT(job.run("fptquant", with(longer, {"--residual-start", "identity"})).err,
+               Catch::Contains("holds another residual_stream.start"));
     // Another job's checkpoint is bad input.
     auto const other = job.run("fptquant", with(kept, {"--seed", "5"}));
     CHECK(other.code == 2);

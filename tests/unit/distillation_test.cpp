@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <commutant/recipes/distillation_checkpoint.hpp>
+#include <commutant/recipes/fingerprints.hpp>
 #include <support/training_models.hpp>
 
 #include "io_support.hpp"
@@ -378,7 +379,7 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     save_checkpoint(*first, path);
     save_checkpoint(*first, path);  // replaces
     auto const second = job.make();
-    resume_from_checkpoint(*second, path);
+    CHECK(resume_from_checkpoint(*second, path) == "");
     CHECK(second->step() == 7);
     CHECK(second->best_divergence() == first->best_divergence());
     CHECK(same(second->best(), first->best()));
@@ -395,11 +396,11 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     CHECK(whole->history()[11].held_out != whole->history()[0].held_out);
 
     std::string older = cm::testing::read_file(path);
-    older.replace(older.find("distillation 2"), 14, "distillation 1");
+    older.replace(older.find("distillation 3"), 14, "distillation 2");
     cm::testing::write_file(folder.path() / "older", older);
     auto const third = job.make();
     CHECK_THROWS_WITH(resume_from_checkpoint(*third, folder.path() / "older"),
-                      Catch::Contains("is of the format \"distillation 1\", expected \"distillation 2\""));
+                      Catch::Contains("is of the format \"distillation 2\", expected \"distillation 3\""));
 
     auto const unmeasured = job.make();
     unmeasured->train_one_batch();
@@ -409,14 +410,94 @@ TEST_CASE("checkpoints: resumed training ends in the bytes of uninterrupted trai
     CHECK(third->history()[0].loss == unmeasured->history()[0].loss);
     CHECK(std::isnan(third->history()[0].held_out));
 
-    job.options.seed = 7;
-    auto const other = job.make();
-    CHECK_THROWS_WITH(resume_from_checkpoint(*other, path),
-                      Catch::Contains("is a checkpoint of") && Catch::Contains("seed 7"));
-    small_job const without{cm::transform_forms{}};
-    auto const without_token_scale = without.make();
-    CHECK_THROWS_WITH(resume_from_checkpoint(*without_token_scale, path), Catch::Contains("S_n"));
-    small_job const fewer{cm::transform_forms{.chosen = {.token_scale = true}}};
-    auto const grids_alone = fewer.make();
-    CHECK_THROWS_WITH(resume_from_checkpoint(*grids_alone, path), Catch::Contains("tensors, expected"));
+    // What the moments of the optimiser belong to must be the same.
+    job.options.n_steps = 1;
+    auto const refuses = [&](small_job const& other, char const* what) {
+        CHECK_THROWS_WITH(resume_from_checkpoint(*other.make(), path),
+                          Catch::Contains("is a checkpoint of") && Catch::Contains(what));
+    };
+    auto other = job;
+    other.options.seed = 7;
+    refuses(other, "seed 7");
+    other = job;
+    other.options.loss = cm::distillation_loss::kullback_leibler;
+    refuses(other, "loss 1");
+    other = job;
+    other.options.eps = cm::eps_rule::plain;
+    refuses(other, "S_n (plain)");
+    other = job;
+    other.teacher.layers[0].up_proj.weight(0, 0) += 1;
+    refuses(other, ("model " + cm::fingerprint(other.teacher)).c_str());
+    refuses(small_job{cm::transform_forms{}}, "no transforms");
+    auto forms = all_forms()[0];
+    forms.rotations = cm::orthogonal_form::qr;
+    refuses(small_job{forms}, "T_r (qr)");
+    forms = all_forms()[0];
+    forms.values = cm::value_form::svd;
+    refuses(small_job{forms}, "T_v (svd cayley)");
+}
+
+TEST_CASE("checkpoints: rotations must start where they started", "[recipes][io]") {
+    cm::testing::temporary_directory const folder;
+    auto const path = folder.path() / "training.safetensors";
+    for (bool const of_values : {false, true}) {
+        cm::transform_forms forms{.chosen = {.residual_stream = !of_values, .value_output = of_values},
+                                  .values = cm::value_form::svd};
+        small_job const job(forms);
+        auto const d = job.make();
+        d->train_one_batch();
+        save_checkpoint(*d, path);
+        resume_from_checkpoint(*job.make(), path);
+        (of_values ? forms.value_output_start : forms.residual_stream_start) = cm::rotation_start::identity;
+        CHECK_THROWS_WITH(resume_from_checkpoint(*small_job(forms).make(), path),
+                          Catch::Contains(of_values ? "another layers.0.value_output.0.left.start"
+                                                    : "another residual_stream.start"));
+    }
+}
+
+TEST_CASE("checkpoints: training goes on for more steps, at the rates of the longer schedule",
+          "[recipes][io]") {
+    cm::testing::temporary_directory const folder;
+    auto const path = folder.path() / "training.safetensors";
+    small_job job;
+    auto const shorter = job.make();
+    shorter->run();
+    save_checkpoint(*shorter, path);
+    job.options.n_steps = 20;
+    auto const longer = job.make(), whole = job.make();
+    CHECK_THAT(resume_from_checkpoint(*longer, path),
+               Catch::Contains("saved by a training of 12 steps of 3 windows") &&
+                   Catch::Contains("now 20 steps of 3 windows"));
+    longer->run();
+    CHECK(longer->step() == 20);
+    REQUIRE(longer->history().size() == 20);
+    CHECK(longer->history()[11].loss == shorter->history()[11].loss);
+    whole->run();
+    CHECK_FALSE(same(longer->best(), whole->best()));
+}
+
+TEST_CASE("distillation: shifted windows hold the text's tokens, cut elsewhere in every pass but the first",
+          "[recipes][optimize]") {
+    small_job job;
+    job.options.n_steps = 6;  // three passes over six windows
+    auto const losses = [&](cm::token_sequences const& windows, bool shifts) {
+        job.options.shifts_windows = shifts;
+        auto split = cm::split_calibration(windows, 0.25);
+        cm::distillation<float> d(job.teacher, job.start, small_settings(), split.training, split.held_out,
+                                  job.options);
+        d.run();
+        std::vector<double> of_steps;
+        for (auto const& record : d.history()) of_steps.push_back(record.loss);
+        return of_steps;
+    };
+    auto const windows = random_windows(8);
+    auto const usual = losses(windows, false), shifted = losses(windows, true);
+    CHECK(shifted == losses(windows, true));
+    for (std::size_t i = 0; i < 6; ++i) CHECK((shifted[i] == usual[i]) == (i < 2));
+    // A text of one token cuts into the same windows anywhere, whatever their lengths; held-out text is not in it.
+    cm::token_sequences even(8, std::vector<int>(6, 5));
+    for (auto& window : even) window[0] = 1;
+    even[1].resize(4);
+    even[6][2] = even[7][4] = 3;
+    CHECK(losses(even, true) == losses(even, false));
 }

@@ -14,6 +14,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <commutant/recipes/fingerprints.hpp>
+
 #include "../command.hpp"
 #include "../pipeline.hpp"
 #include "../report/output.hpp"
@@ -111,7 +113,7 @@ std::vector<planned_run> planned_runs(study_options const& o, shared_inputs& inp
 
 /// Where the state of a run's training is kept until the run is finished.
 fs::path checkpoint_of(planned_run const& run, fs::path const& results) {
-    return results.string() + "." + fingerprint(run.key) + ".safetensors";
+    return results.string() + "." + cm::fingerprint(run.key) + ".safetensors";
 }
 
 /// Least divergence of held-out text that a trained run saw in its first steps; nothing if it does not know all of them.
@@ -203,7 +205,7 @@ int run_study(study_options const& o) {
     std::string const model = inputs.path().filename().stem().string(),
                       place = "study:" + o.name + ":" + model;
     if (!o.page.empty()) static_cast<void>(page_with(o.page, place, ""));
-    study_results results(o.results, o.name, fingerprint(inputs.original()));
+    study_results results(o.results, o.name, cm::fingerprint(inputs.original()));
     results.require_writable();
     o.report.require_writable();
     for (auto const& file : o.joined) results.join(file);

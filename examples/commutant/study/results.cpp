@@ -2,81 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "results.hpp"
 
-#include <cstdio>
-#include <cstring>
 #include <utility>
 
-#include <commutant/core/random.hpp>
 #include <commutant/io/atomic_file.hpp>
 #include <commutant/io/json.hpp>
 #include <commutant/io/mapped_file.hpp>
-#include <commutant/model/named_tensors.hpp>
+#include <commutant/recipes/fingerprints.hpp>
 
 namespace program {
 namespace {
-
 constexpr char const* format_name = "study results 1";
-
-/// Takes in one word after the other.
-class digest {
-public:
-    void take(std::uint64_t word) { state_ = cm::detail::mix(state_ + word + 1); }
-    void take(std::string_view text) {
-        take(text.size());
-        for (char const c : text) take(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
-    }
-    [[nodiscard]] std::string text() const {
-        char buffer[20];
-        std::snprintf(buffer, sizeof buffer, "%016llx", static_cast<unsigned long long>(state_));
-        return buffer;
-    }
-
-private:
-    std::uint64_t state_ = 0;
-};
-
-std::string fingerprint(cm::token_sequences const& windows) {
-    digest d;
-    for (auto const& window : windows) {
-        d.take(window.size());
-        for (int const token : window) d.take(static_cast<std::uint64_t>(token));
-    }
-    return d.text();
-}
-
 }  // namespace
 
-std::string fingerprint(cm::decoder<float32> const& model) {
-    digest d;
-    auto const& c = model.config;
-    for (double const x : {c.rms_norm_eps, c.rope_theta}) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, &x, sizeof word);
-        d.take(word);
-    }
-    for (std::size_t const n : {c.n_layers, c.model_dim, c.ffn_dim, c.n_heads, c.n_kv_heads, c.head_dim,
-                                c.rotary_dim, c.max_positions})
-        d.take(n);
-    cm::visit_tensors(model, [&](std::string const& name, float32 const& w) {
-        d.take(name);
-        for (std::size_t k = 0; k < w.size(); ++k) {
-            std::uint32_t word = 0;
-            std::memcpy(&word, w.data() + k, sizeof word);
-            d.take(word);
-        }
-    });
-    return d.text();
-}
-
-std::string fingerprint(std::string_view text) {
-    digest d;
-    d.take(text);
-    return d.text();
-}
-
 std::string run_key(option_values const& options, run_texts const& texts) {
-    std::string key = "ranges " + fingerprint(texts.ranges) + " training " + fingerprint(texts.training) +
-                      " evaluation " + fingerprint(*texts.evaluation);
+    std::string key = "ranges " + cm::fingerprint(texts.ranges) + " training " +
+                      cm::fingerprint(texts.training) + " evaluation " + cm::fingerprint(*texts.evaluation);
     // In the order of their names: which was given first does not matter.
     std::map<std::string, std::string> const sorted(options.entries().begin(), options.entries().end());
     for (auto const& [name, value] : sorted)

@@ -2,18 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 
 #include "../shared_inputs.hpp"
 
 namespace program {
-
-/// A number, in hexadecimal digits, for everything that a model computes with, and for a text.
-[[nodiscard]] std::string fingerprint(cm::decoder<float32> const& model);
-[[nodiscard]] std::string fingerprint(std::string_view text);
 
 /// Everything that determines the numbers of a run on a model: options of quantize, and windows of its texts. Where the
 /// texts lie does not.

@@ -168,6 +168,24 @@ template <class Parameters, class F> void visit_trained(Parameters& p, F f) {
     }
 }
 
+/// Calls f(name, M&) for every matrix that training takes as given: where rotations start.
+///
+/// Parameters  transform_parameters<M>, const or not
+template <class Parameters, class F> void visit_starts(Parameters& p, F f) {
+    auto const visit = [&](std::string const& name, auto& x) {
+        if (x.rows() != 0) f(name + ".start", x);
+    };
+    if (p.chosen.residual_stream) visit("residual_stream", p.residual_stream.start);
+    for (std::size_t i = 0; p.chosen.value_output && i < p.layers.size(); ++i)
+        for (std::size_t g = 0; g < p.layers[i].value_output.size(); ++g) {
+            auto& v = p.layers[i].value_output[g];
+            std::string const head =
+                "layers." + std::to_string(i) + ".value_output." + std::to_string(g) + ".";
+            visit(head + "left", v.left.start);
+            visit(head + "right", v.right.start);
+        }
+}
+
 /// Whether a trained matrix, by its name, keeps T_v's condition number within a limit.
 template <class T>
 [[nodiscard]] bool is_well_conditioned(std::string const& name, eigen_matrix<T> const& x, double limit) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -65,9 +66,7 @@ struct distillation_progress {
 };
 
 template <class T> class distillation;
-namespace detail {
-template <class T> [[nodiscard]] std::string description_of(distillation<T> const& d);
-}
+template <class T> class distillation_checkpoint;
 
 /// A step that has been taken.
 struct distillation_record {
@@ -100,6 +99,7 @@ public:
           training_(std::move(training_text)),
           held_out_(std::move(held_out_text)),
           lessons_(lessons_of(training_.windows())),
+          stream_(stream_of(training_.windows())),
           checks_(lessons_of(held_out_.windows())),
           teacher_(windows_runner(teacher, longest_of_both())),
           optimiser_({.beta1 = 0.9, .beta2 = 0.99}),
@@ -152,7 +152,8 @@ public:
     /// One step on the next batch; its loss.
     double train_one_batch() {
         make_students();
-        auto const batch = next_batch();
+        std::deque<shifted_lesson> shifted;
+        auto const batch = next_batch(shifted);
         ask_teacher(batch);
         std::size_t n_tokens = 0;
         for (auto const* l : batch) n_tokens += l->window->size() - 1;
@@ -237,6 +238,16 @@ private:
     struct lesson {
         std::vector<int> const* window;
         running teacher_hidden{};
+    };
+
+    /// A window that lives as long as its lesson, at one place.
+    struct shifted_lesson {
+        explicit shifted_lesson(std::vector<int> tokens) : window(std::move(tokens)) {}
+        shifted_lesson(shifted_lesson const&) = delete;
+        shifted_lesson& operator=(shifted_lesson const&) = delete;
+
+        std::vector<int> window;
+        lesson of_window{&window};
     };
 
     [[nodiscard]] static std::vector<lesson> lessons_of(token_sequences const& windows) {
@@ -347,12 +358,36 @@ private:
     }
 
     /// The windows of this step: every window once before any comes again, in an order that seed and epoch give.
-    [[nodiscard]] std::vector<lesson*> next_batch() {
+    ///
+    /// shifted  holds those that are cut for this step alone
+    [[nodiscard]] std::vector<lesson*> next_batch(std::deque<shifted_lesson>& shifted) {
         std::size_t const n = lessons_.size();
         std::vector<lesson*> batch;
-        for (std::size_t i = step_ * options_.batch; i < (step_ + 1) * options_.batch; ++i)
-            batch.push_back(&lessons_[shuffled(n, i / n)[i % n]]);
+        for (std::size_t i = step_ * options_.batch; i < (step_ + 1) * options_.batch; ++i) {
+            std::size_t const epoch = i / n, which = shuffled(n, epoch)[i % n];
+            if (options_.shifts_windows && epoch != 0) {
+                shifted.emplace_back(shifted_window(which, epoch));
+                batch.push_back(&shifted.back().of_window);
+            } else {
+                batch.push_back(&lessons_[which]);
+            }
+        }
         return batch;
+    }
+    /// All windows one behind the other, without the tokens that each begins with.
+    [[nodiscard]] static std::vector<int> stream_of(token_sequences const& windows) {
+        std::vector<int> stream;
+        for (auto const& w : windows) stream.insert(stream.end(), w.begin() + 1, w.end());
+        return stream;
+    }
+    /// A window of as many tokens as `which` has, and the same first one, from a stream that each epoch begins elsewhere.
+    [[nodiscard]] std::vector<int> shifted_window(std::size_t which, std::size_t epoch) const {
+        auto const& windows = training_.windows();
+        std::size_t at = random_source(detail::mix(options_.seed) + epoch).next_below(stream_.size());
+        for (std::size_t i = 0; i < which; ++i) at += windows[i].size() - 1;
+        std::vector<int> window{windows[which].front()};
+        while (window.size() < windows[which].size()) window.push_back(stream_[at++ % stream_.size()]);
+        return window;
     }
     [[nodiscard]] std::vector<std::size_t> shuffled(std::size_t n, std::size_t epoch) const {
         random_source random(options_.seed + epoch);
@@ -362,15 +397,14 @@ private:
         return order;
     }
 
-    template <class U> friend std::string detail::description_of(distillation<U> const&);
-    template <class U> friend void save_checkpoint(distillation<U> const&, std::filesystem::path const&);
-    template <class U> friend void resume_from_checkpoint(distillation<U>&, std::filesystem::path const&);
+    friend distillation_checkpoint<T>;
 
     distillation_options options_;
     quantization_settings settings_;
     training_windows training_;
     held_out_windows held_out_;
     std::vector<lesson> lessons_;
+    std::vector<int> stream_;
     std::vector<lesson> checks_;
     runner<running> teacher_;
     decoder<training> base_{};

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <map>
+#include <iterator>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,150 +18,209 @@
 #include <commutant/io/safetensors.hpp>
 #include <commutant/io/safetensors_writer.hpp>
 #include <commutant/recipes/distillation.hpp>
+#include <commutant/recipes/fingerprints.hpp>
 
 // Training that goes on another day. A checkpoint is a safetensors file: every parameter with the two moments of its optimiser
-// and its best values, loss and held-out divergence of the steps so far, and in the metadata how far training has come and what
-// it was asked to do.
+// and its best values, where rotations start, loss and held-out divergence of the steps so far, and in the metadata how far
+// training has come, what is trained, and how.
 
 namespace commutant {
 
-namespace detail {
+/// Where training stands, to a file and from it.
+template <class T> class distillation_checkpoint {
+public:
+    static constexpr char const* format = "distillation 3";
 
-inline constexpr char const* checkpoint_format = "distillation 2";
-
-/// Everything that training depends on besides the parameters, in words: a checkpoint of other words is refused.
-[[nodiscard]] inline std::string description_of(distillation_options const& o,
-                                                quantization_settings const& settings, bool token_scale,
-                                                token_sequences const& training,
-                                                token_sequences const& held_out) {
-    std::uint64_t text = 0;
-    for (auto const* windows : {&training, &held_out})
-        for (auto const& window : *windows)
-            for (int const token : window) text = mix(text + static_cast<std::uint64_t>(token) + 1);
-    std::string rates;
-    for (double const rate : o.learning_rates) rates += std::to_string(rate * o.rate_factor) + " ";
-    return to_string(settings.bits()) + " " + std::string(to_string(settings.covers)) + ", " +
-           std::to_string(o.n_steps) + " steps of " + std::to_string(o.batch) + " windows, rates " + rates +
-           (token_scale ? "S_n, " : "") + "loss " + std::to_string(static_cast<int>(o.loss)) + ", seed " +
-           std::to_string(o.seed) + ", text " + std::to_string(text);
-}
-
-template <class T> [[nodiscard]] std::string description_of(distillation<T> const& d) {
-    return description_of(d.options_, d.settings_, d.replicas_[0].parameters.transforms.chosen.token_scale,
-                          d.training_.windows(), d.held_out_.windows());
-}
-
-/// A double as text that reads back to the same bits.
-[[nodiscard]] inline std::string exact_text(double x) {
-    char buffer[40];
-    std::snprintf(buffer, sizeof buffer, "%a", x);
-    return buffer;
-}
-
-}  // namespace detail
-
-/// Writes where training stands; the file is replaced whole or not at all.
-///
-/// Errors    io::output_error for a failed write
-template <class T> void save_checkpoint(distillation<T> const& d, std::filesystem::path const& path) {
-    std::vector<io::tensor_declaration> declared;
-    auto const& entries = d.optimiser_.entries();
-    for (auto const& e : entries)
-        for (char const* what : {".value", ".first_moment", ".second_moment", ".best"})
-            declared.push_back({e.name + what,
-                                sizeof(T) == 8 ? io::dtype::f64 : io::dtype::f32,
-                                {e.parameter.rows(), e.parameter.cols()}});
-    if (d.step_ != 0) declared.push_back({"history", io::dtype::f64, {d.step_, 2}});
-    io::safetensors_writer writer(path, declared,
-                                  {{"commutant", detail::checkpoint_format},
-                                   {"description", detail::description_of(d)},
-                                   {"step", std::to_string(d.step_)},
-                                   {"best_step", std::to_string(d.best_step_)},
-                                   {"checks_since_best", std::to_string(d.checks_since_best_)},
-                                   {"held_out", detail::exact_text(d.held_out_now_)},
-                                   {"best_divergence", detail::exact_text(d.best_divergence_)}},
-                                  io::existing::replace);
-    for (std::size_t k = 0; k < entries.size(); ++k) {
-        auto const& e = entries[k];
-        writer.write(e.name + ".value", e.parameter.value().elements());
-        writer.write(e.name + ".first_moment", e.state.first_moment());
-        writer.write(e.name + ".second_moment", e.state.second_moment());
-        writer.write(e.name + ".best", d.best_[k].elements());
-    }
-    if (d.step_ != 0) {
-        std::vector<double> history;
-        for (auto const& record : d.history_) history.insert(history.end(), {record.loss, record.held_out});
-        writer.write_bytes("history", std::as_bytes(std::span(history)));  // NaN where nothing was measured
-    }
-    writer.commit();
-}
-
-/// Goes on from a checkpoint of the same job.
-///
-/// Errors    io::input_error for a bad file, or one that another job wrote, naming the first difference
-template <class T> void resume_from_checkpoint(distillation<T>& d, std::filesystem::path const& path) {
-    auto const file = io::safetensors_file::open(path);
-    auto const& metadata = file.metadata();
-    auto const text = [&](char const* key) -> std::string const& {
-        auto const found = metadata.find(key);
-        if (found == metadata.end())
-            throw io::input_error(path.string(), "has no \"" + std::string(key) +
-                                                     "\" in its metadata, expected a checkpoint of training");
-        return found->second;
-    };
-    std::string const expected = detail::description_of(d);
-    if (text("commutant") != detail::checkpoint_format)
-        throw io::input_error(path.string(), "is of the format \"" + text("commutant") + "\", expected \"" +
-                                                 detail::checkpoint_format +
-                                                 "\": another version of the program wrote it");
-    if (text("description") != expected)
-        throw io::input_error(path.string(), "is a checkpoint of \"" + text("description") +
-                                                 "\", expected \"" + expected + "\"");
-    auto& entries = d.optimiser_.entries();
-    for (auto const& e : entries)
-        for (char const* what : {".value", ".first_moment", ".second_moment", ".best"}) {
-            std::vector<std::size_t> const shape{e.parameter.rows(), e.parameter.cols()};
-            if (!file.contains(e.name + what) || file.info(e.name + what).shape != shape)
-                throw io::input_error(path.string(), "has no tensor " + e.name + what + " of shape " +
-                                                         io::shape_text(shape) +
-                                                         ", expected a checkpoint of the same transforms");
+    /// Writes where training stands; the file is replaced whole or not at all.
+    ///
+    /// Errors    io::output_error for a failed write
+    static void save(distillation<T> const& d, std::filesystem::path const& path) {
+        std::vector<io::tensor_declaration> declared;
+        auto const& entries = d.optimiser_.entries();
+        for (auto const& e : entries)
+            for (char const* what : of_parameter)
+                declared.push_back({e.name + what, type, shape_of(e.parameter)});
+        for (auto const& [name, start] : starts_of(d)) declared.push_back({name, type, shape_of(start)});
+        if (d.step_ != 0) declared.push_back({"history", io::dtype::f64, {d.step_, 2}});
+        io::safetensors_writer writer(path, declared,
+                                      {{"commutant", format},
+                                       {"job", job_of(d)},
+                                       {"schedule", schedule_of(d)},
+                                       {"step", std::to_string(d.step_)},
+                                       {"best_step", std::to_string(d.best_step_)},
+                                       {"checks_since_best", std::to_string(d.checks_since_best_)},
+                                       {"held_out", exact_text(d.held_out_now_)},
+                                       {"best_divergence", exact_text(d.best_divergence_)}},
+                                      io::existing::replace);
+        for (std::size_t k = 0; k < entries.size(); ++k) {
+            auto const& e = entries[k];
+            writer.write(e.name + ".value", e.parameter.value().elements());
+            writer.write(e.name + ".first_moment", e.state.first_moment());
+            writer.write(e.name + ".second_moment", e.state.second_moment());
+            writer.write(e.name + ".best", d.best_[k].elements());
         }
-    auto const step = static_cast<std::size_t>(std::strtoull(text("step").c_str(), nullptr, 10));
-    std::vector<double> history;
-    if (step != 0) {
-        std::vector<std::size_t> const shape{step, 2};
-        if (!file.contains("history") || file.info("history").shape != shape ||
-            file.info("history").type != io::dtype::f64)
-            throw io::input_error(path.string(), "has no tensor history of shape " + io::shape_text(shape) +
-                                                     ", expected a row for each step");
-        auto const bytes = file.bytes("history");
-        history.resize(2 * step);
-        std::memcpy(history.data(), bytes.data(), bytes.size());
+        for (auto const& [name, start] : starts_of(d)) writer.write(name, start.elements());
+        if (d.step_ != 0) {
+            std::vector<double> history;
+            for (auto const& record : d.history_)
+                history.insert(history.end(), {record.loss, record.held_out});
+            writer.write_bytes("history",
+                               std::as_bytes(std::span(history)));  // NaN where nothing was measured
+        }
+        writer.commit();
     }
-    std::size_t const n_tensors = 4 * entries.size() + (step != 0 ? 1 : 0);
-    if (file.names().size() != n_tensors)
-        throw io::input_error(path.string(), "holds " + std::to_string(file.names().size()) +
-                                                 " tensors, expected " + std::to_string(n_tensors));
-    auto values = d.optimiser_.values(), best = values;
-    for (std::size_t k = 0; k < entries.size(); ++k) {
-        auto& e = entries[k];
-        std::vector<T> first(e.parameter.size()), second(e.parameter.size());
-        file.read(e.name + ".value", values[k].elements());
-        file.read(e.name + ".first_moment", std::span<T>(first));
-        file.read(e.name + ".second_moment", std::span<T>(second));
-        file.read(e.name + ".best", best[k].elements());
-        e.state.resume(step, first, second);
+
+    /// Goes on from a checkpoint of the same job: the same model, transforms, grids and text. The schedule may be another one,
+    /// such as one of more steps: training goes on where it stands, at the new one's rates.
+    ///
+    /// result    in words, how the schedule was another one; empty if it was not
+    /// Errors    io::input_error for a bad file, or one that another job wrote, naming the first difference
+    static std::string resume(distillation<T>& d, std::filesystem::path const& path) {
+        auto const file = io::safetensors_file::open(path);
+        auto const& metadata = file.metadata();
+        auto const text = [&](char const* key) -> std::string const& {
+            auto const found = metadata.find(key);
+            if (found == metadata.end())
+                throw io::input_error(
+                    path.string(),
+                    "has no \"" + std::string(key) + "\" in its metadata, expected a checkpoint of training");
+            return found->second;
+        };
+        if (text("commutant") != format)
+            throw io::input_error(path.string(), "is of the format \"" + text("commutant") +
+                                                     "\", expected \"" + format +
+                                                     "\": another version of the program wrote it");
+        if (std::string const expected = job_of(d); text("job") != expected)
+            throw io::input_error(
+                path.string(), "is a checkpoint of \"" + text("job") + "\", expected \"" + expected + "\"");
+        auto const require = [&](std::string const& name, std::vector<std::size_t> const& shape,
+                                 io::dtype expected, char const* what) {
+            if (!file.contains(name) || file.info(name).shape != shape || file.info(name).type != expected)
+                throw io::input_error(path.string(), "has no tensor " + name + " of shape " +
+                                                         io::shape_text(shape) + ", expected " + what);
+        };
+        auto& entries = d.optimiser_.entries();
+        for (auto const& e : entries)
+            for (char const* what : of_parameter)
+                require(e.name + what, shape_of(e.parameter), type, "a checkpoint of the same transforms");
+        auto const starts = starts_of(d);
+        for (auto const& [name, start] : starts) {
+            require(name, shape_of(start), type, "a checkpoint of the same transforms");
+            std::vector<T> found(start.size());
+            file.read(name, std::span<T>(found));
+            if (!std::equal(found.begin(), found.end(), start.data()))
+                throw io::input_error(path.string(), "holds another " + name +
+                                                         ", expected rotations that start at the same place");
+        }
+        auto const step = static_cast<std::size_t>(std::strtoull(text("step").c_str(), nullptr, 10));
+        std::vector<double> history;
+        if (step != 0) {
+            require("history", {step, 2}, io::dtype::f64, "a row for each step");
+            auto const bytes = file.bytes("history");
+            history.resize(2 * step);
+            std::memcpy(history.data(), bytes.data(), bytes.size());
+        }
+        std::size_t const n_tensors =
+            std::size(of_parameter) * entries.size() + starts.size() + (step != 0 ? 1 : 0);
+        if (file.names().size() != n_tensors)
+            throw io::input_error(path.string(), "holds " + std::to_string(file.names().size()) +
+                                                     " tensors, expected " + std::to_string(n_tensors));
+        auto values = d.optimiser_.values(), best = values;
+        for (std::size_t k = 0; k < entries.size(); ++k) {
+            auto& e = entries[k];
+            std::vector<T> first(e.parameter.size()), second(e.parameter.size());
+            file.read(e.name + ".value", values[k].elements());
+            file.read(e.name + ".first_moment", std::span<T>(first));
+            file.read(e.name + ".second_moment", std::span<T>(second));
+            file.read(e.name + ".best", best[k].elements());
+            e.state.resume(step, first, second);
+        }
+        d.optimiser_.set_values(values);
+        d.best_ = std::move(best);
+        d.step_ = step;
+        d.history_.clear();
+        for (std::size_t i = 0; i < step; ++i) d.history_.push_back({history[2 * i], history[2 * i + 1]});
+        d.best_step_ = static_cast<std::size_t>(std::strtoull(text("best_step").c_str(), nullptr, 10));
+        d.checks_since_best_ =
+            static_cast<std::size_t>(std::strtoull(text("checks_since_best").c_str(), nullptr, 10));
+        d.held_out_now_ = std::strtod(text("held_out").c_str(), nullptr);
+        d.best_divergence_ = std::strtod(text("best_divergence").c_str(), nullptr);
+        std::string const now = schedule_of(d);
+        return text("schedule") == now ? "" : "saved by a training of " + text("schedule") + ", now " + now;
     }
-    d.optimiser_.set_values(values);
-    d.best_ = std::move(best);
-    d.step_ = step;
-    d.history_.clear();
-    for (std::size_t i = 0; i < step; ++i) d.history_.push_back({history[2 * i], history[2 * i + 1]});
-    d.best_step_ = static_cast<std::size_t>(std::strtoull(text("best_step").c_str(), nullptr, 10));
-    d.checks_since_best_ =
-        static_cast<std::size_t>(std::strtoull(text("checks_since_best").c_str(), nullptr, 10));
-    d.held_out_now_ = std::strtod(text("held_out").c_str(), nullptr);
-    d.best_divergence_ = std::strtod(text("best_divergence").c_str(), nullptr);
+
+private:
+    static constexpr char const* of_parameter[] = {".value", ".first_moment", ".second_moment", ".best"};
+    static constexpr io::dtype type = sizeof(T) == 8 ? io::dtype::f64 : io::dtype::f32;
+
+    template <class M> [[nodiscard]] static std::vector<std::size_t> shape_of(M const& x) {
+        return {x.rows(), x.cols()};
+    }
+    [[nodiscard]] static std::vector<std::pair<std::string, eigen_matrix<T>>> starts_of(
+        distillation<T> const& d) {
+        std::vector<std::pair<std::string, eigen_matrix<T>>> starts;
+        visit_starts(
+            d.replicas_[0].parameters.transforms,
+            [&](std::string const& name, tape_matrix<T> const& x) { starts.emplace_back(name, x.value()); });
+        return starts;
+    }
+
+    /// What is trained on what, in words: a checkpoint of other words is refused.
+    [[nodiscard]] static std::string job_of(distillation<T> const& d) {
+        auto const& o = d.options_;
+        auto const& p = d.replicas_[0].parameters.transforms;
+        std::string transforms;
+        auto const add = [&](bool chosen, std::string const& name) {
+            if (chosen) transforms += (transforms.empty() ? "" : " ") + name;
+        };
+        auto const rotation = [](orthogonal_parameters<tape_matrix<T>> const& q) {
+            return std::string(q.form == orthogonal_form::qr ? "qr" : "cayley");
+        };
+        auto const value = [&](value_parameters<tape_matrix<T>> const& v) -> std::string {
+            if (v.form == value_form::dense) return "dense";
+            if (v.form == value_form::low_rank) return "low-rank";
+            return (v.form == value_form::svd ? "svd " : "orthogonal ") + rotation(v.left);
+        };
+        add(p.chosen.residual_stream, "T_r (" + rotation(p.residual_stream) + ")");
+        add(p.chosen.query_key, "T_k");
+        add(p.chosen.value_output && !p.layers.empty(),
+            "T_v (" + value(p.layers.at(0).value_output.at(0)) + ")");
+        add(p.chosen.up_down, "T_u");
+        add(p.chosen.down_input, "T_d (" + std::to_string(p.down_input.block()) + ")");
+        add(p.chosen.token_scale, o.eps == eps_rule::exact ? "S_n (exact)" : "S_n (plain)");
+        return to_string(d.settings_.bits()) + " " + std::string(to_string(d.settings_.covers)) +
+               " of model " + fingerprint(d.teacher_.model()) + ", " +
+               (transforms.empty() ? "no transforms" : transforms) + ", loss " +
+               std::to_string(static_cast<int>(o.loss)) + ", seed " + std::to_string(o.seed) + ", text " +
+               fingerprint(d.training_.windows()) + " and " + fingerprint(d.held_out_.windows());
+    }
+    /// How it is trained.
+    [[nodiscard]] static std::string schedule_of(distillation<T> const& d) {
+        auto const& o = d.options_;
+        std::string rates;
+        for (double const rate : o.learning_rates) rates += " " + short_text(rate * o.rate_factor);
+        return std::to_string(o.n_steps) + " steps of " + std::to_string(o.batch) +
+               (o.shifts_windows ? " shifted" : "") + " windows, warm-up " + short_text(o.warm_up) +
+               ", rates" + rates + ", a look every " + std::to_string(o.check_every);
+    }
+    /// A double as text that reads back to the same bits.
+    [[nodiscard]] static std::string exact_text(double x) { return formatted("%a", x); }
+    [[nodiscard]] static std::string short_text(double x) { return formatted("%g", x); }
+    [[nodiscard]] static std::string formatted(char const* how, double x) {
+        char buffer[40];
+        std::snprintf(buffer, sizeof buffer, how, x);
+        return buffer;
+    }
+};
+
+/// distillation_checkpoint::save.
+template <class T> void save_checkpoint(distillation<T> const& d, std::filesystem::path const& path) {
+    distillation_checkpoint<T>::save(d, path);
+}
+
+/// distillation_checkpoint::resume.
+template <class T> std::string resume_from_checkpoint(distillation<T>& d, std::filesystem::path const& path) {
+    return distillation_checkpoint<T>::resume(d, path);
 }
 
 }  // namespace commutant

@@ -25,6 +25,8 @@ struct distillation_options {
     group_values learning_rates{3e-3, 5e-3, 5e-3, 5e-3, 3e-3, 1e-2};
     double rate_factor = 1;  ///< on all of them
     double warm_up = 0.05;   ///< share of the steps
+    /// Every pass over the text but the first cuts it into windows at other places; the teacher is asked at every step.
+    bool shifts_windows = false;
     distillation_loss loss = distillation_loss::jensen_shannon;
     std::size_t top_k = 100;  ///< of top_kullback_leibler
     eps_rule eps = eps_rule::exact;

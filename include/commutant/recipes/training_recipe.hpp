@@ -200,8 +200,9 @@ template <class T>
     // A state between two trials is none to go on from.
     auto const checkpoint = chosen.is_undecided ? std::filesystem::path() : watch.checkpoint;
     if (!checkpoint.empty() && std::filesystem::exists(checkpoint)) {
-        resume_from_checkpoint(*d, checkpoint);
-        r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " + checkpoint.string());
+        std::string const difference = resume_from_checkpoint(*d, checkpoint);
+        r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " + checkpoint.string() +
+                          (difference.empty() ? "" : ", " + difference));
     }
     if (!chosen.is_undecided)
         d->run(
