@@ -187,7 +187,7 @@ void training_options::add_to(CLI::App& command) {
         .add_flag(
             "--shift-windows", shifts_windows,
             "cut the text into windows at other places in every pass over it: more to learn from a short\n"
-            "text, for a quarter more time")
+            "text, for a quarter more time a step")
         ->group("Recipes that train")
         ->each([this](std::string const&) { given.emplace_back("--shift-windows"); });
     add("--checkpoint", checkpoint,

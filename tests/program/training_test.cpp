@@ -133,6 +133,16 @@ TEST_CASE(
     auto const& alone = measured.at("transforms").back() == "token_scale" ? on : off;
     CHECK(measured.at("held_out") == alone.at("held_out"));
     CHECK(measured.at("curve") == alone.at("curve"));
+
+    // What a checkpoint is of has been decided.
+    words const kept{"--checkpoint", (job.scratch / "state.safetensors").string()};
+    for (char const* choice : {"on", "off"}) {
+        fs::remove(kept.back());
+        REQUIRE(job.run("fptquant", with(with(few_steps, {"--token-scale", choice}), kept)).code == 0);
+        auto const resumed = job.numbers("fptquant", with(with(few_steps, {"--token-scale", "auto"}), kept));
+        CHECK_THAT(resumed.at("remarks").dump(),
+                   Catch::Contains("S_n is " + std::string(choice) + ", as in the checkpoint"));
+    }
 }
 
 TEST_CASE("quantize: training goes on from its checkpoint, and ends where it would have ended", "[program]") {
@@ -148,8 +158,8 @@ TEST_CASE("quantize: training goes on from its checkpoint, and ends where it wou
     words const longer = {"--local-steps", "5",   "--steps",      "12",        "--batch",        "4",
                           "--token-scale", "off", "--checkpoint", kept.back(), "--shift-windows"};
     auto const more = job.numbers("fptquant", longer);
-    CHECK_THAT(more.at("remarks").dump(), Catch::Contains("saved by a training of 8 steps of 4 windows") &&
-                                              Catch::Contains("now 12 steps of 4 shifted windows"));
+    CHECK_THAT(more.at("remarks").dump(), Catch::Contains("trained by 8 steps of 4 windows") &&
+                                              Catch::Contains("then by 12 steps of 4 shifted windows"));
     CHECK(more.at("training").at("curve").size() == 12);
     CHECK(more.at("training").at("curve")[7] == again.at("training").at("curve")[7]);
     CHECK_THAT(job.run("fptquant", with(longer, {"--residual-start", "identity"})).err,

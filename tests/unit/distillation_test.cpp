@@ -463,17 +463,61 @@ TEST_CASE("checkpoints: training goes on for more steps, at the rates of the lon
     auto const shorter = job.make();
     shorter->run();
     save_checkpoint(*shorter, path);
+    auto const loss_after = [&](std::size_t n_steps) {
+        job.options.n_steps = n_steps;
+        auto const d = job.make();
+        auto const remark = resume_from_checkpoint(*d, path);
+        CHECK(remark.empty() == (n_steps == 12));
+        d->train_one_batch();
+        return d->train_one_batch();  // after a step at the schedule's rate, which is 0 at the end
+    };
+    CHECK(loss_after(20) != loss_after(12));
     job.options.n_steps = 20;
-    auto const longer = job.make(), whole = job.make();
-    CHECK_THAT(resume_from_checkpoint(*longer, path),
-               Catch::Contains("saved by a training of 12 steps of 3 windows") &&
-                   Catch::Contains("now 20 steps of 3 windows"));
-    longer->run();
-    CHECK(longer->step() == 20);
-    REQUIRE(longer->history().size() == 20);
+    auto const longer = job.make();
+    auto const tells = [](std::string const& remark) {
+        CHECK_THAT(remark, Catch::Contains("trained by 12 steps of 3 windows") &&
+                               Catch::Contains("up to step 12, then by 20 steps of 3 windows"));
+    };
+    tells(resume_from_checkpoint(*longer, path));
+    longer->run({}, [&] { return longer->step() == 15; });
+    REQUIRE(longer->history().size() == 15);
     CHECK(longer->history()[11].loss == shorter->history()[11].loss);
-    whole->run();
-    CHECK_FALSE(same(longer->best(), whole->best()));
+    save_checkpoint(*longer, path);
+    tells(resume_from_checkpoint(*job.make(), path));  // still
+    job.options.n_steps = 14;
+    CHECK_THROWS_WITH(resume_from_checkpoint(*job.make(), path),
+                      Catch::Contains("is at step 15, expected at most 14"));
+}
+
+TEST_CASE("checkpoints: another schedule is waited for anew", "[recipes][io]") {
+    cm::testing::temporary_directory const folder;
+    auto const path = folder.path() / "training.safetensors";
+    small_job job;
+    job.options.n_steps = 1000;
+    job.options.check_every = 1;
+    job.options.patience = 3;
+    job.options.rate_factor = 300;  // ruins everything at once
+    auto const ruined = job.make();
+    ruined->run();
+    save_checkpoint(*ruined, path);
+    auto const steps_more = [&] {
+        auto const d = job.make();
+        resume_from_checkpoint(*d, path);
+        d->run();
+        return d->step() - ruined->step();
+    };
+    CHECK(steps_more() == 0);
+    job.options.n_steps = 1001;
+    CHECK(steps_more() >= 4);
+}
+
+TEST_CASE("checkpoints: say whether S_n is at work", "[recipes][io]") {
+    cm::testing::temporary_directory const folder;
+    auto const path = folder.path() / "training.safetensors";
+    for (bool const on : {false, true}) {
+        save_checkpoint(*small_job(cm::transform_forms{.chosen = {.token_scale = on}}).make(), path);
+        CHECK(cm::distillation_checkpoint<float>::has_token_scale(path) == on);
+    }
 }
 
 TEST_CASE("distillation: shifted windows hold the text's tokens, cut elsewhere in every pass but the first",
@@ -494,6 +538,17 @@ TEST_CASE("distillation: shifted windows hold the text's tokens, cut elsewhere i
     auto const usual = losses(windows, false), shifted = losses(windows, true);
     CHECK(shifted == losses(windows, true));
     for (std::size_t i = 0; i < 6; ++i) CHECK((shifted[i] == usual[i]) == (i < 2));
+    // Without learning a pass over the same windows has the same loss, in whatever order.
+    job.options.rate_factor = 0;
+    auto const of_passes = [](std::vector<double> const& x) {
+        return std::vector<double>{x[0] + x[1], x[2] + x[3], x[4] + x[5]};
+    };
+    auto const same_cut = of_passes(losses(windows, false)), other_cut = of_passes(losses(windows, true));
+    CHECK(same_cut[1] == Approx(same_cut[0]).epsilon(1e-6));
+    CHECK(other_cut[1] != Approx(other_cut[0]).epsilon(1e-4));
+    CHECK(other_cut[2] != Approx(other_cut[0]).epsilon(1e-4));
+    CHECK(other_cut[2] != Approx(other_cut[1]).epsilon(1e-4));
+    job.options.rate_factor = 1;
     // A text of one token cuts into the same windows anywhere, whatever their lengths; held-out text is not in it.
     cm::token_sequences even(8, std::vector<int>(6, 5));
     for (auto& window : even) window[0] = 1;

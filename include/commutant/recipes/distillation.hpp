@@ -418,6 +418,7 @@ private:
     double best_divergence_ = std::numeric_limits<double>::infinity();
     std::size_t best_step_ = 0;
     std::size_t checks_since_best_ = 0;
+    std::string earlier_schedules_{};  ///< that a checkpoint's steps were taken by, in words
     std::vector<running> best_{};
 };
 

@@ -45,7 +45,9 @@ public:
         io::safetensors_writer writer(path, declared,
                                       {{"commutant", format},
                                        {"job", job_of(d)},
+                                       {"token_scale", has_token_scale(d) ? "on" : "off"},
                                        {"schedule", schedule_of(d)},
+                                       {"earlier_schedules", d.earlier_schedules_},
                                        {"step", std::to_string(d.step_)},
                                        {"best_step", std::to_string(d.best_step_)},
                                        {"checks_since_best", std::to_string(d.checks_since_best_)},
@@ -71,25 +73,18 @@ public:
     }
 
     /// Goes on from a checkpoint of the same job: the same model, transforms, grids and text. The schedule may be another one,
-    /// such as one of more steps: training goes on where it stands, at the new one's rates.
+    /// such as one of more steps: training goes on where it stands, at the new one's rates, and patience begins anew.
     ///
-    /// result    in words, how the schedule was another one; empty if it was not
-    /// Errors    io::input_error for a bad file, or one that another job wrote, naming the first difference
+    /// result    in words, all schedules that were other ones, and up to which step; empty if there are none
+    /// Errors    io::input_error for a bad file, one that another job wrote, naming the first difference, or one further
+    ///           than the schedule's last step
     static std::string resume(distillation<T>& d, std::filesystem::path const& path) {
         auto const file = io::safetensors_file::open(path);
-        auto const& metadata = file.metadata();
-        auto const text = [&](char const* key) -> std::string const& {
-            auto const found = metadata.find(key);
-            if (found == metadata.end())
-                throw io::input_error(
-                    path.string(),
-                    "has no \"" + std::string(key) + "\" in its metadata, expected a checkpoint of training");
-            return found->second;
+        auto const text = [&](char const* key) -> std::string const& { return text_of(file, path, key); };
+        auto const number = [&](char const* key) {
+            return static_cast<std::size_t>(std::strtoull(text(key).c_str(), nullptr, 10));
         };
-        if (text("commutant") != format)
-            throw io::input_error(path.string(), "is of the format \"" + text("commutant") +
-                                                     "\", expected \"" + format +
-                                                     "\": another version of the program wrote it");
+        require_format(file, path);
         if (std::string const expected = job_of(d); text("job") != expected)
             throw io::input_error(
                 path.string(), "is a checkpoint of \"" + text("job") + "\", expected \"" + expected + "\"");
@@ -112,7 +107,19 @@ public:
                 throw io::input_error(path.string(), "holds another " + name +
                                                          ", expected rotations that start at the same place");
         }
-        auto const step = static_cast<std::size_t>(std::strtoull(text("step").c_str(), nullptr, 10));
+        auto const step = number("step"), best_step = number("best_step"),
+                   checks_since_best = number("checks_since_best");
+        double const held_out = std::strtod(text("held_out").c_str(), nullptr),
+                     best_divergence = std::strtod(text("best_divergence").c_str(), nullptr);
+        std::string const schedule = text("schedule");
+        std::string earlier = text("earlier_schedules");
+        bool const is_another = schedule != schedule_of(d);
+        if (is_another)
+            earlier += (earlier.empty() ? "" : ", ") + schedule + " up to step " + std::to_string(step);
+        if (step > d.options_.n_steps)
+            throw io::input_error(path.string(),
+                                  "is at step " + std::to_string(step) + ", expected at most " +
+                                      std::to_string(d.options_.n_steps) + ", the last of this training");
         std::vector<double> history;
         if (step != 0) {
             require("history", {step, 2}, io::dtype::f64, "a row for each step");
@@ -140,18 +147,45 @@ public:
         d.step_ = step;
         d.history_.clear();
         for (std::size_t i = 0; i < step; ++i) d.history_.push_back({history[2 * i], history[2 * i + 1]});
-        d.best_step_ = static_cast<std::size_t>(std::strtoull(text("best_step").c_str(), nullptr, 10));
-        d.checks_since_best_ =
-            static_cast<std::size_t>(std::strtoull(text("checks_since_best").c_str(), nullptr, 10));
-        d.held_out_now_ = std::strtod(text("held_out").c_str(), nullptr);
-        d.best_divergence_ = std::strtod(text("best_divergence").c_str(), nullptr);
-        std::string const now = schedule_of(d);
-        return text("schedule") == now ? "" : "saved by a training of " + text("schedule") + ", now " + now;
+        d.best_step_ = best_step;
+        d.checks_since_best_ = is_another ? 0 : checks_since_best;
+        d.held_out_now_ = held_out;
+        d.best_divergence_ = best_divergence;
+        d.earlier_schedules_ = std::move(earlier);
+        return d.earlier_schedules_.empty()
+                   ? ""
+                   : "trained by " + d.earlier_schedules_ + ", then by " + schedule_of(d);
+    }
+
+    /// Whether S_n is at work in the training that a checkpoint is of.
+    ///
+    /// Errors    io::input_error for a bad file
+    [[nodiscard]] static bool has_token_scale(std::filesystem::path const& path) {
+        auto const file = io::safetensors_file::open(path);
+        require_format(file, path);
+        return text_of(file, path, "token_scale") == "on";
     }
 
 private:
     static constexpr char const* of_parameter[] = {".value", ".first_moment", ".second_moment", ".best"};
     static constexpr io::dtype type = sizeof(T) == 8 ? io::dtype::f64 : io::dtype::f32;
+
+    [[nodiscard]] static std::string const& text_of(io::safetensors_file const& file,
+                                                    std::filesystem::path const& path, char const* key) {
+        auto const found = file.metadata().find(key);
+        if (found == file.metadata().end())
+            throw io::input_error(path.string(), "has no \"" + std::string(key) +
+                                                     "\" in its metadata, expected a checkpoint of training");
+        return found->second;
+    }
+    static void require_format(io::safetensors_file const& file, std::filesystem::path const& path) {
+        if (auto const& found = text_of(file, path, "commutant"); found != format)
+            throw io::input_error(path.string(), "is of the format \"" + found + "\", expected \"" + format +
+                                                     "\": another version of the program wrote it");
+    }
+    [[nodiscard]] static bool has_token_scale(distillation<T> const& d) {
+        return d.replicas_[0].parameters.transforms.chosen.token_scale;
+    }
 
     template <class M> [[nodiscard]] static std::vector<std::size_t> shape_of(M const& x) {
         return {x.rows(), x.cols()};
@@ -183,11 +217,11 @@ private:
         };
         add(p.chosen.residual_stream, "T_r (" + rotation(p.residual_stream) + ")");
         add(p.chosen.query_key, "T_k");
-        add(p.chosen.value_output && !p.layers.empty(),
-            "T_v (" + value(p.layers.at(0).value_output.at(0)) + ")");
+        if (p.chosen.value_output && !p.layers.empty())
+            add(true, "T_v (" + value(p.layers[0].value_output.at(0)) + ")");
         add(p.chosen.up_down, "T_u");
         add(p.chosen.down_input, "T_d (" + std::to_string(p.down_input.block()) + ")");
-        add(p.chosen.token_scale, o.eps == eps_rule::exact ? "S_n (exact)" : "S_n (plain)");
+        add(has_token_scale(d), o.eps == eps_rule::exact ? "S_n (exact)" : "S_n (plain)");
         return to_string(d.settings_.bits()) + " " + std::string(to_string(d.settings_.covers)) +
                " of model " + fingerprint(d.teacher_.model()) + ", " +
                (transforms.empty() ? "no transforms" : transforms) + ", loss " +

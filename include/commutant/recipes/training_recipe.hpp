@@ -25,7 +25,8 @@ enum class token_scale_choice {
     off,
     on,
     constant,  ///< off; in its place one constant for each sub-block, merged into T_v and T_u
-    measured   ///< on and off are trained for a while, held-out text decides, and the better one goes on
+    measured  ///< on and off are trained for a while, held-out text decides, and the better one goes on; a checkpoint
+              ///< has decided
 };
 
 /// A recipe that trains: what is trained, and how. Nothing else distinguishes one from another.
@@ -185,7 +186,12 @@ template <class T>
             start, distillation<T>(teacher, start, settings, text.training, text.held_out, options)});
     };
     detail::token_scale_trials<T> chosen;
-    if (recipe.token_scale == token_scale_choice::measured) {
+    bool const goes_on = !watch.checkpoint.empty() && std::filesystem::exists(watch.checkpoint);
+    if (recipe.token_scale == token_scale_choice::measured && goes_on) {
+        bool const on = distillation_checkpoint<T>::has_token_scale(watch.checkpoint);
+        chosen.run = run_with(on);
+        r.notes.push_back(std::string("S_n is ") + (on ? "on" : "off") + ", as in the checkpoint");
+    } else if (recipe.token_scale == token_scale_choice::measured) {
         chosen = detail::try_token_scale<T>(run_with, detail::trial_steps(recipe), watch);
         r.notes.push_back(chosen.remark);
     } else {
@@ -199,7 +205,7 @@ template <class T>
     if (recipe.distillation.n_steps == 0) return r;
     // A state between two trials is none to go on from.
     auto const checkpoint = chosen.is_undecided ? std::filesystem::path() : watch.checkpoint;
-    if (!checkpoint.empty() && std::filesystem::exists(checkpoint)) {
+    if (goes_on) {
         std::string const difference = resume_from_checkpoint(*d, checkpoint);
         r.notes.push_back("resumed at step " + std::to_string(d->step()) + " from " + checkpoint.string() +
                           (difference.empty() ? "" : ", " + difference));

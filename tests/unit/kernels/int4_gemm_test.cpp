@@ -176,7 +176,7 @@ void compare(product const& p) {
     }
 }
 
-std::vector<std::size_t> const row_counts{1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13, 15, 16,
+std::vector<std::size_t> const row_counts{1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
                                           17, 23, 24, 25, 29, 31, 32, 33, 36, 40, 47, 48, 63, 70};
 std::vector<std::size_t> const column_counts{1,  15, 16, 17, 31, 32, 33,  47,  48,
                                              49, 63, 64, 65, 80, 96, 127, 129, 288};
@@ -282,7 +282,7 @@ TEST_CASE("int4_gemm: all bodies agree bit for bit, more inputs than a block, mo
 
 TEST_CASE("int4_gemm: all bodies agree bit for bit with groups", "[kernels][int4_gemm]") {
     for (std::size_t const group : {8, 24, 32, 64, 128, 192})
-        for (std::size_t const m : {1, 3, 6, 16, 37})
+        for (std::size_t const m : {1, 2, 3, 4, 5, 6, 7, 16, 37})
             for (int const num_bits : {4, 8}) compare({m, 83, 384, {.group = group, .num_bits = num_bits}});
     for (std::size_t const n : column_counts) compare({13, n, 64, {.group = 32}});
 }

@@ -281,7 +281,7 @@ struct int4_avx512_vnni : int4_avx512 {
     template <bool Waits, std::size_t Rows>
     static constexpr std::array<tile_function*, 3> grouped_with_rows{
         &multiply_groups<Waits, Rows, 1>, &multiply_groups<Waits, Rows, 2>, &multiply_groups<Waits, Rows, 4>};
-    /// Heights that more rows than the waiting ones divide into.
+    /// The least heights that more rows than the waiting ones divide into.
     static constexpr std::size_t least_rows = 4, least_grouped_rows = 2;
     [[nodiscard]] static constexpr bool divide_into(std::size_t least, std::size_t most, std::size_t above) {
         for (std::size_t rows = above + 1; rows <= block_rows; ++rows)
