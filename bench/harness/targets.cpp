@@ -75,8 +75,8 @@ std::vector<target> const& targets() {
          geometric_mean},
         {"run-time dispatch", "dispatch.convert", "of -march=native, conversions", 0.98, at_least,
          geometric_mean},
-        {"run-time dispatch", "dispatch-fixed.*", "of the same with fixed bodies, all points", 0.98,
-         at_least, geometric_mean},
+        {"run-time dispatch", "dispatch-fixed.*", "of the same with fixed bodies, all points", 0.98, at_least,
+         geometric_mean},
     };
     return table;
 }

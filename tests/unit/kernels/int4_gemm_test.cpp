@@ -176,8 +176,8 @@ void compare(product const& p) {
     }
 }
 
-std::vector<std::size_t> const row_counts{1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
-                                          17, 23, 24, 25, 29, 31, 32, 33, 36, 40, 47, 48, 63, 70};
+std::vector<std::size_t> const row_counts{1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                          16, 17, 23, 24, 25, 29, 31, 32, 33, 36, 40, 47, 48, 63, 70};
 std::vector<std::size_t> const column_counts{1,  15, 16, 17, 31, 32, 33,  47,  48,
                                              49, 63, 64, 65, 80, 96, 127, 129, 288};
 
