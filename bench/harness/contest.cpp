@@ -46,14 +46,39 @@ std::size_t calibrated_calls(contestant const& c, effort const& how) {
     }
 }
 
-timing summarised(contestant const& c, std::size_t calls, double error, std::vector<double> seconds) {
-    std::sort(seconds.begin(), seconds.end());
-    std::size_t const n = seconds.size();
-    double const median = n % 2 == 1 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2;
-    return {c.name, c.per_call, median, seconds.front(), seconds.back(), n, calls, error, c.tolerance};
+double median_of(std::vector<double> sorted) {
+    std::sort(sorted.begin(), sorted.end());
+    std::size_t const n = sorted.size();
+    return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+timing summarised(contestant const& c, std::size_t calls, double error, std::vector<double> const& seconds) {
+    auto const [least, most] = std::minmax_element(seconds.begin(), seconds.end());
+    return {c.name, c.per_call, median_of(seconds), *least, *most, seconds.size(), calls, error, c.tolerance};
 }
 
 }  // namespace
+
+quiet_watch::quiet_watch(contestant loop) : loop_(std::move(loop)) {
+    for (int i = 0; i < 50; ++i) rate();
+}
+
+double quiet_watch::rate() {
+    constexpr double least_seconds = 2e-4;
+    effort const by_processor_time;
+    std::size_t calls = 0;
+    double seconds = 0;
+    for (; seconds < least_seconds; ++calls) seconds += seconds_of(loop_, 1, by_processor_time);
+    double const rate = static_cast<double>(calls) / seconds;
+    best_ = std::max(best_, rate);
+    return rate;
+}
+
+bool quiet_watch::allows_another() {
+    if (n_left_ == 0) return false;
+    --n_left_;
+    return true;
+}
 
 contest_result hold(contest const& what, effort const& how) {
     contest_result result{what.name, {}, {}};
@@ -89,15 +114,29 @@ contest_result hold(contest const& what, effort const& how) {
                                   : how.min_rounds;
     std::size_t const rounds = std::clamp(affordable, least, how.max_rounds);
 
-    // Each round begins with another contestant, so that none always follows the same one.
-    std::vector<std::vector<double>> seconds(running.size());
-    for (std::size_t round = 0; round < rounds; ++round)
-        for (std::size_t i = 0; i < running.size(); ++i) {
-            std::size_t const c = (i + round) % running.size();
-            seconds[c].push_back(seconds_of(running[c], calls[c], how) / static_cast<double>(calls[c]));
+    std::vector<std::vector<double>> kept;
+    double kept_rate = -1;
+    for (result.attempts = 1;; ++result.attempts) {
+        // Each round begins with another contestant, so that none always follows the same one.
+        std::vector<std::vector<double>> seconds(running.size());
+        std::vector<double> rates;
+        for (std::size_t round = 0; round < rounds; ++round) {
+            if (how.watch != nullptr) rates.push_back(how.watch->rate());
+            for (std::size_t i = 0; i < running.size(); ++i) {
+                std::size_t const c = (i + round) % running.size();
+                seconds[c].push_back(seconds_of(running[c], calls[c], how) / static_cast<double>(calls[c]));
+            }
         }
+        double const rate = rates.empty() ? 0 : median_of(std::move(rates));
+        if (rate > kept_rate) kept_rate = rate, kept = std::move(seconds);
+        if (how.watch == nullptr) break;
+        result.quiet = kept_rate / how.watch->best();
+        if (result.quiet >= how.least_quiet || result.attempts == how.max_attempts ||
+            !how.watch->allows_another())
+            break;
+    }
     for (std::size_t c = 0; c < running.size(); ++c)
-        result.timings.push_back(summarised(running[c], calls[c], errors[c], std::move(seconds[c])));
+        result.timings.push_back(summarised(running[c], calls[c], errors[c], std::move(kept[c])));
     return result;
 }
 

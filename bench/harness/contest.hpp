@@ -55,6 +55,8 @@ struct contest_result {
     std::string name;
     std::vector<timing> timings;
     std::vector<std::string> wrong;  ///< contestants whose result was not the reference's; they are not timed
+    std::size_t attempts = 1;        ///< times it was held, see quiet_watch
+    double quiet = 1;                ///< rate of the watch's loop meanwhile, of the best in this process
 
     /// Null when it did not run here.
     [[nodiscard]] timing const* find(std::string_view contestant_name) const;
@@ -82,6 +84,24 @@ struct measures {
     }
 };
 
+/// Tells whether others slow the processor down: how fast a loop of one instruction on registers runs, which nothing but
+/// its clock and the core's other thread changes.
+class quiet_watch {
+public:
+    explicit quiet_watch(contestant loop);
+    /// Calls of the loop a second, now.
+    double rate();
+    /// The most there have been.
+    [[nodiscard]] double best() const { return best_; }
+    /// Whether a contest may be held once more: a process has so many, or a busy machine would take it hours.
+    [[nodiscard]] bool allows_another();
+
+private:
+    contestant loop_;
+    double best_ = 0;
+    std::size_t n_left_ = 60;
+};
+
 /// How long to measure.
 struct effort {
     double seconds_per_contest = 1.0;
@@ -89,6 +109,10 @@ struct effort {
     std::size_t min_rounds = 5, max_rounds = 101;
     bool processor_time =
         true;  ///< of the calling thread, which a busy machine disturbs less; for one thread only
+    quiet_watch* watch = nullptr;  ///< asked in every round
+    double least_quiet = 0.93;  ///< a contest whose median round had less of the watch's best is held again,
+    std::size_t max_attempts =
+        3;  ///< so many times in all; the attempt that counts is the one with the best watch
 };
 
 /// Runs a contest: every contestant once for its result and to warm up, then rounds in which each has a turn.

@@ -254,6 +254,16 @@ struct small_job {
     }
 };
 
+/// Whose rates ruin everything at once.
+small_job ruined_job() {
+    small_job job;
+    job.options.n_steps = 1000;
+    job.options.check_every = 1;
+    job.options.patience = 3;
+    job.options.rate_factor = 300;
+    return job;
+}
+
 bool same(cm::student_parameters<float32> const& a, cm::student_parameters<float32> const& b) {
     std::vector<float32> of_a, of_b;
     cm::visit_student(a, [&](auto, auto const&, float32 const& x) { of_a.push_back(x); });
@@ -344,11 +354,8 @@ TEST_CASE("distillation: stops when asked to and when held-out text no longer im
     auto const d = job.make();
     d->run({}, [&] { return d->step() == 5; });
     CHECK(d->step() == 5);
-    job.options.n_steps = 1000;
-    job.options.check_every = 1;
-    job.options.patience = 3;
-    job.options.rate_factor = 300;  // ruins everything at once
-    auto const ruined = job.make();
+    auto const other_job = ruined_job();
+    auto const ruined = other_job.make();
     ruined->run();
     CHECK(ruined->step() < 100);
     CHECK(ruined->step() == ruined->best_step() + 4);
@@ -492,11 +499,7 @@ TEST_CASE("checkpoints: training goes on for more steps, at the rates of the lon
 TEST_CASE("checkpoints: another schedule is waited for anew", "[recipes][io]") {
     cm::testing::temporary_directory const folder;
     auto const path = folder.path() / "training.safetensors";
-    small_job job;
-    job.options.n_steps = 1000;
-    job.options.check_every = 1;
-    job.options.patience = 3;
-    job.options.rate_factor = 300;  // ruins everything at once
+    auto job = ruined_job();
     auto const ruined = job.make();
     ruined->run();
     save_checkpoint(*ruined, path);

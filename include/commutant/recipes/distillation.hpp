@@ -25,6 +25,7 @@
 #include <commutant/optimize/tape_qr.hpp>
 #include <commutant/recipes/calibration_split.hpp>
 #include <commutant/recipes/distillation_options.hpp>
+#include <commutant/recipes/fingerprints.hpp>
 #include <commutant/recipes/grid_parameters.hpp>
 #include <commutant/recipes/trained_merge.hpp>
 
@@ -122,6 +123,8 @@ public:
             r.leaves.config = base_.config;
         }
         best_ = optimiser_.values();
+        model_fingerprint_ = fingerprint(teacher);
+        text_fingerprints_ = fingerprint(training_.windows()) + " and " + fingerprint(held_out_.windows());
     }
     distillation(distillation const&) = delete;
     distillation& operator=(distillation const&) = delete;
@@ -407,6 +410,8 @@ private:
     std::vector<int> stream_;
     std::vector<lesson> checks_;
     runner<running> teacher_;
+    std::string model_fingerprint_{};  ///< of the teacher; a checkpoint belongs to it and to both texts
+    std::string text_fingerprints_{};
     decoder<training> base_{};
     decoder<training> whole_{};
     grouped_adamw<T> optimiser_;

@@ -18,7 +18,6 @@
 #include <commutant/io/safetensors.hpp>
 #include <commutant/io/safetensors_writer.hpp>
 #include <commutant/recipes/distillation.hpp>
-#include <commutant/recipes/fingerprints.hpp>
 
 // Training that goes on another day. A checkpoint is a safetensors file: every parameter with the two moments of its optimiser
 // and its best values, where rotations start, loss and held-out divergence of the steps so far, and in the metadata how far
@@ -223,10 +222,10 @@ private:
         add(p.chosen.down_input, "T_d (" + std::to_string(p.down_input.block()) + ")");
         add(has_token_scale(d), o.eps == eps_rule::exact ? "S_n (exact)" : "S_n (plain)");
         return to_string(d.settings_.bits()) + " " + std::string(to_string(d.settings_.covers)) +
-               " of model " + fingerprint(d.teacher_.model()) + ", " +
+               " of model " + d.model_fingerprint_ + ", " +
                (transforms.empty() ? "no transforms" : transforms) + ", loss " +
                std::to_string(static_cast<int>(o.loss)) + ", seed " + std::to_string(o.seed) + ", text " +
-               fingerprint(d.training_.windows()) + " and " + fingerprint(d.held_out_.windows());
+               d.text_fingerprints_;
     }
     /// How it is trained.
     [[nodiscard]] static std::string schedule_of(distillation<T> const& d) {

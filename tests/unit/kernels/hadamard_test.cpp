@@ -41,7 +41,7 @@ template <class T> bool same_bits(std::span<T const> a, std::span<T const> b) {
 std::vector<hadamard_order> orders() {
     std::vector<hadamard_order> r;
     for (std::size_t n = 1; n <= 32768; n *= 2) r.push_back({1, n});
-    for (std::size_t const core : {12, 20, 28, 36, 44, 60, 68, 76, 108, 140, 148, 344})
+    for (std::size_t const core : {12, 20, 24, 28, 36, 44, 52, 60, 68, 76, 84, 100, 108, 140, 148, 180, 344})
         for (std::size_t const width : {1, 2, 4, 8, 16, 32, 64, 128, 256})
             if (core * width <= 12000) r.push_back({core, width});
     for (hadamard_order const o :

@@ -215,11 +215,32 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void prefetch_ahead(T const* p) noexc
     for (std::size_t i = 0; i < Lines; ++i) _mm_prefetch(at + i * line, _MM_HINT_T0);
 }
 
+/// Where a first pass writes runs of 2^Stages registers: one behind the other, or register i of run r to [i, r] of an array
+/// whose rows lie column_apart elements apart.
+template <class T, int Stages, bool ByColumn> struct zmm_run_target {
+    T* p;
+    std::size_t column_apart;
+
+    /// From so many elements of the source on, the beginning of a run.
+    [[nodiscard]] zmm_run_target from(std::size_t element) const noexcept {
+        return {p + (ByColumn ? element >> Stages : element), column_apart};
+    }
+    COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void store(int i, typename zmm_of<T>::reg v) const noexcept {
+        constexpr int columns = 1 << Stages;
+        if constexpr (ByColumn)
+            zmm_of<T>::store(p + static_cast<std::size_t>(i / columns) * zmm_of<T>::lanes +
+                                 static_cast<std::size_t>(i % columns) * column_apart,
+                             v);
+        else
+            zmm_of<T>::store(p + static_cast<std::size_t>(i) * zmm_of<T>::lanes, v);
+    }
+};
+
 /// All stages within N registers and the next Stages ones, from source to target.
-template <class T, int Stages, int N, bool Flip, bool Scale>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void first_registers_avx512(T const* source, T* target,
-                                                                       zmm_butterfly_ends<T> const& ends,
-                                                                       zmm_constants<T> const& c) noexcept {
+template <class T, int Stages, int N, bool Flip, bool Scale, bool ByColumn>
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void first_registers_avx512(
+    T const* source, zmm_run_target<T, Stages, ByColumn> target, zmm_butterfly_ends<T> const& ends,
+    zmm_constants<T> const& c) noexcept {
     using z = zmm_of<T>;
     constexpr int at_once = N < 8 ? N : 8;  // for which the constants and swapped lanes leave room
     typename z::reg v[N];
@@ -238,16 +259,16 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void first_registers_avx512(T const* 
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) {
         if constexpr (Scale) v[i] = z::mul(v[i], c.factor);
-        z::store(target + static_cast<std::size_t>(i) * z::lanes, v[i]);
+        target.store(i, v[i]);
     }
 }
 
 /// All stages within registers and the next Stages ones, from source to target.
 ///
 /// Shape     length: a multiple of lanes << Stages
-template <class T, int Stages, bool Flip, bool Scale>
-COMMUTANT_TARGET_AVX512BW void first_pass_avx512(T const* source, T* target, std::size_t length,
-                                                 zmm_butterfly_ends<T> ends) noexcept {
+template <class T, int Stages, bool Flip, bool Scale, bool ByColumn>
+COMMUTANT_TARGET_AVX512BW void first_pass_avx512(T const* source, zmm_run_target<T, Stages, ByColumn> target,
+                                                 std::size_t length, zmm_butterfly_ends<T> ends) noexcept {
     constexpr int least = 1 << Stages;
     constexpr int most = 16;
     zmm_constants<T> const c = make_zmm_constants<T>(ends.factor);
@@ -257,12 +278,12 @@ COMMUTANT_TARGET_AVX512BW void first_pass_avx512(T const* source, T* target, std
         ends.element = element + at;
         if (ends.lines_ahead == 12) prefetch_ahead<12>(source + at / 16 * 12);
         if (ends.lines_ahead == 16) prefetch_ahead<16>(source + at);
-        first_registers_avx512<T, Stages, most, Flip, Scale>(source + at, target + at, ends, c);
+        first_registers_avx512<T, Stages, most, Flip, Scale>(source + at, target.from(at), ends, c);
     }
     if constexpr (least < most) {
         for (; at < length; at += least * zmm_of<T>::lanes) {
             ends.element = element + at;
-            first_registers_avx512<T, Stages, least, Flip, Scale>(source + at, target + at, ends, c);
+            first_registers_avx512<T, Stages, least, Flip, Scale>(source + at, target.from(at), ends, c);
         }
     }
 }
@@ -324,16 +345,17 @@ COMMUTANT_TARGET_AVX512BW inline void short_runs_avx512(T const* source, T* targ
 template <class T, int Stages>
 COMMUTANT_TARGET_AVX512BW inline void first_pass_avx512(T const* source, T* target, std::size_t length,
                                                         zmm_butterfly_ends<T> const& ends) noexcept {
+    zmm_run_target<T, Stages, false> const to{target, 0};
     if (ends.flips != nullptr) {
         if (ends.factor != T{1})
-            first_pass_avx512<T, Stages, true, true>(source, target, length, ends);
+            first_pass_avx512<T, Stages, true, true>(source, to, length, ends);
         else
-            first_pass_avx512<T, Stages, true, false>(source, target, length, ends);
+            first_pass_avx512<T, Stages, true, false>(source, to, length, ends);
     } else {
         if (ends.factor != T{1})
-            first_pass_avx512<T, Stages, false, true>(source, target, length, ends);
+            first_pass_avx512<T, Stages, false, true>(source, to, length, ends);
         else
-            first_pass_avx512<T, Stages, false, false>(source, target, length, ends);
+            first_pass_avx512<T, Stages, false, false>(source, to, length, ends);
     }
 }
 
@@ -390,6 +412,27 @@ COMMUTANT_TARGET_AVX512BW inline void butterflies_avx512(T const* source, T* tar
             next_pass_avx512<T, 4>(target + at, part, ends.factor, far);
         else
             next_pass_avx512<T, 3>(target + at, part, ends.factor, far);
+    }
+}
+
+/// The longest run whose registers butterflies_by_column_avx512 writes apart.
+template <class T> inline constexpr std::size_t longest_run_by_column = 16 * zmm_of<T>::lanes;
+
+/// Runs of n elements, at most longest_run_by_column of them, without a factor: register i of run r goes to [i, r] of target.
+///
+/// Shape     target: [n / lanes, length / n] registers
+template <class T, int Stages = 0>
+COMMUTANT_TARGET_AVX512BW inline void butterflies_by_column_avx512(
+    T const* source, T* target, std::size_t length, std::size_t n,
+    zmm_butterfly_ends<T> const& ends) noexcept {
+    if constexpr (Stages <= 4) {
+        if (n != zmm_of<T>::lanes << Stages)
+            return butterflies_by_column_avx512<T, Stages + 1>(source, target, length, n, ends);
+        zmm_run_target<T, Stages, true> const to{target, length >> Stages};
+        if (ends.flips != nullptr)
+            first_pass_avx512<T, Stages, true, false>(source, to, length, ends);
+        else
+            first_pass_avx512<T, Stages, false, false>(source, to, length, ends);
     }
 }
 

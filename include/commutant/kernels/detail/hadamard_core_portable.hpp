@@ -3,6 +3,7 @@
 #pragma once
 
 #include <commutant/kernels/detail/hadamard_core_terms.hpp>
+#include <commutant/kernels/detail/hadamard_fold.hpp>
 #include <commutant/kernels/detail/hadamard_plan.hpp>
 #include <commutant/kernels/detail/hadamard_portable.hpp>
 #include <commutant/kernels/detail/hadamard_scalar.hpp>
@@ -114,7 +115,7 @@ inline void fixed_core_portable(T const* x, std::size_t stride, T* target, std::
     }
 }
 
-/// A row to multiply, see core_half.
+/// A row to fold, see core_half.
 template <class T>
 COMMUTANT_INLINE typename v16_of<T>::reg core_row_portable(T const* x, core_half<T> const& half) noexcept {
     using z = v16_of<T>;
@@ -122,107 +123,253 @@ COMMUTANT_INLINE typename v16_of<T>::reg core_row_portable(T const* x, core_half
                                 : z::load(x);
 }
 
-/// Signed sums of a whole group in Columns registers of columns.
+/// One register of columns of a core: where its rows come from and go to.
+template <class T> struct v16_column {
+    core_half<T> half;
+    T const* x;
+    std::size_t stride;  ///< of x
+    T* target;
+    std::size_t width;  ///< from row to row of target
+    T factor;
+};
+
+/// An output of row r, times a factor; of one of two halves less twice the other's row.
+template <class T>
+COMMUTANT_INLINE void write_row_portable(v16_column<T> const& c, std::size_t r, typename v16_of<T>::reg y,
+                                         typename v16_of<T>::reg factor) noexcept {
+    using z = v16_of<T>;
+    if (c.half.is_one_of_two()) y = z::fma(z::all(T{-2}), z::load(c.x + r * c.stride + c.half.twice), y);
+    z::store(c.target + (c.half.first_output + r) * c.width, z::mul(y, factor));
+}
+
+/// What sums of even and odd parts begin with, those of pair i with even[i % 2].
+template <class T> struct v16_fold_starts { typename v16_of<T>::reg even[2], odd; };
+
+/// Folds one register of columns, parts lie size apart; writes rows 0 and 1 of the outputs.
 ///
-/// Layout    sum m of register j is at table[(m * Columns + j) * lanes]
-template <class T, int Columns>
-inline void group_sums_portable(T const* x, std::size_t stride, core_half<T> const& half, std::size_t rows,
-                                T* table) noexcept {
+/// Note      what it works with is copied first: stores may be to anything, the plan included
+template <class T, bool Skew>
+inline v16_fold_starts<T> fold_column_portable(hadamard_plan const& plan, v16_column<T> const c,
+                                               fold_parts_of<T> const to, std::size_t size) noexcept {
     using z = v16_of<T>;
-    std::size_t const first = (rows + 1) / 2;
-    std::size_t const n_a = std::size_t{1} << (first - 1);
-    std::size_t const n_b = std::size_t{1} << (rows - first - 1);
-    for (int j = 0; j < Columns; ++j) {
-        T const* const from = x + static_cast<std::size_t>(j) * z::lanes;
-        T* const to = table + static_cast<std::size_t>(j) * z::lanes;
-        typename z::reg a[4];
-        typename z::reg b[4];
-        for (int side = 0; side < 2; ++side) {
-            typename z::reg* const sums = side == 0 ? a : b;
-            T const* const row = side == 0 ? from : from + first * stride;
-            std::size_t const n = side == 0 ? first : rows - first;
-            sums[0] = core_row_portable(row, half);
-            if (n > 1) {
-                typename z::reg const second = core_row_portable(row + stride, half);
-                sums[1] = z::sub(sums[0], second);
-                sums[0] = z::add(sums[0], second);
-            }
-            if (n > 2) {
-                typename z::reg const third = core_row_portable(row + 2 * stride, half);
-                sums[2] = z::sub(sums[0], third);
-                sums[3] = z::sub(sums[1], third);
-                sums[0] = z::add(sums[0], third);
-                sums[1] = z::add(sums[1], third);
-            }
+    std::size_t const n = plan.n_pairs(), n_again = n - plan.block();
+    std::uint16_t const *const rows = plan.rows(), *const opposite_rows = plan.opposite_rows();
+    auto const sign = static_cast<T>(plan.sign());
+    typename z::reg const outer = core_row_portable(c.x, c.half);
+    typename z::reg const zero = core_row_portable(c.x + c.stride, c.half);
+    typename z::reg total = zero, turned = outer;
+    T *even_to = to.even + n * size, *odd_to = to.odd + n * size;
+    for (std::size_t i = n; i-- != 0;) {
+        even_to -= size;
+        odd_to -= size;
+        typename z::reg const a = core_row_portable(c.x + rows[i] * c.stride, c.half);
+        typename z::reg const b = core_row_portable(c.x + opposite_rows[i] * c.stride, c.half);
+        typename z::reg even = z::add(a, b), odd = z::sub(a, b);
+        total = z::add(total, even);
+        if (!Skew && i % 2 != 0) even = z::flipped(even, ~0U), odd = z::sub(b, a);
+        turned = z::add(turned, Skew ? odd : even);
+        z::store(even_to, even);
+        z::store(odd_to, odd);
+        if (i < n_again) {
+            z::store(even_to + n * size, even);
+            z::store(odd_to + n * size, Skew ? odd : z::flipped(odd, ~0U));
         }
-        for (std::size_t i = 0; i < n_b; ++i)
-            for (std::size_t k = 0; k < n_a; ++k) {
-                z::store(to + (2 * i * n_a + k) * Columns * z::lanes, z::add(a[k], b[i]));
-                z::store(to + ((2 * i + 1) * n_a + k) * Columns * z::lanes, z::sub(a[k], b[i]));
-            }
+    }
+    typename z::reg const factor = z::all(c.factor), nothing = z::all(T{});
+    write_row_portable(c, 0, z::fma(z::all(sign), total, outer), factor);
+    write_row_portable(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
+    // No sum begins as -0: adding nothing, or a part times 0, changes none.
+    if (Skew) return {{z::add(zero, nothing), z::add(zero, nothing)}, z::sub(nothing, outer)};
+    return {{z::add(z::add(outer, zero), nothing), z::add(z::sub(outer, zero), nothing)}, nothing};
+}
+
+template <class T>
+inline v16_fold_starts<T> fold_column_portable(hadamard_plan const& plan, v16_column<T> const& c,
+                                               fold_parts_of<T> const& to, std::size_t size) noexcept {
+    return plan.is_skew() ? fold_column_portable<T, true>(plan, c, to, size)
+                          : fold_column_portable<T, false>(plan, c, to, size);
+}
+
+/// Outputs a and -a of every pair, from its parts and sums.
+template <class T>
+inline void unfold_column_portable(hadamard_plan const& plan, v16_column<T> const c,
+                                   fold_parts_of<T> const from, std::size_t size) noexcept {
+    using z = v16_of<T>;
+    std::size_t const n = plan.n_pairs();
+    std::uint16_t const *const rows = plan.rows(), *const opposite_rows = plan.opposite_rows();
+    for (std::size_t parity = 0; parity < 2; ++parity) {
+        fold_ends const ends = plan.ends(parity);
+        T const* const of_a = ends.first_is_even ? from.even : from.odd;
+        T const* const of_b = ends.second_is_even ? from.even : from.odd;
+        typename z::reg const weight_a = z::all(static_cast<T>(ends.first_weight));
+        typename z::reg const weight_b = z::all(static_cast<T>(ends.second_weight));
+        typename z::reg const factor_a = z::all(static_cast<T>(ends.first_factor) * c.factor);
+        typename z::reg const factor_b = z::all(static_cast<T>(ends.second_factor) * c.factor);
+        for (std::size_t i = parity; i < n; i += 2) {
+            typename z::reg const even = z::load(from.even_sums + i * size);
+            typename z::reg const odd = z::load(from.odd_sums + i * size);
+            write_row_portable(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
+                               factor_a);
+            write_row_portable(c, opposite_rows[i],
+                               z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
+        }
     }
 }
 
-/// All outputs of half of a core: the groups from first on that are in the table, added to what the target holds unless
-/// first is 0.
-template <class T, int Columns>
-inline void core_outputs_portable(hadamard_plan const& plan, core_half<T> const& half, std::size_t first,
-                                  T const* x, std::size_t stride, T const* table, T* target,
-                                  T factor) noexcept {
+/// Sums of Count outputs in Columns registers of columns, every part times 1, 0 or -1.
+///
+/// Shape     parts: [n_pairs] from the block's first on; entries: those of the first output; sums: [Count]
+template <class T, std::size_t Columns, std::size_t Count>
+inline void some_sums_portable(T const* parts, T const* entries, std::size_t n_pairs, T const* starts,
+                               std::size_t parity, T* sums) noexcept {
     using z = v16_of<T>;
-    std::size_t const count = plan.groups_end(first) - first;
-    typename z::reg const f = z::all(first + count == plan.n_groups() ? factor : T{1});
-    T const signs[2] = {T{1}, T{-1}};
-    std::uint16_t const* terms = plan.terms(first);
-    for (std::size_t c = 0; c < plan.core_rows(); ++c, terms += count) {
-        T* const to = target + (half.first_output + c) * plan.butterflies();
-        T const* const before = first != 0 ? to : x + c * stride + half.twice;
-        bool const has_before = first != 0 || half.is_one_of_two();
-        typename z::reg y[Columns];
+    typename z::reg y[Count][Columns];
 #pragma GCC unroll 4
+    for (std::size_t t = 0; t < Count; ++t)
+#pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j)
-            y[j] = has_before ? z::mul(z::load(before + j * z::lanes), z::all(first != 0 ? T{1} : T{-2}))
-                              : z::all(-T{0});  // adding it changes nothing, not even the sign of zero
-        for (std::size_t g = 0; g < count; ++g) {
-            T const* const sums = table + terms[g] / 2 * Columns * z::lanes;
-            typename z::reg const s = z::all(signs[terms[g] % 2]);
+            y[t][j] = z::load(starts + (((t + parity) % 2) * Columns + j) * z::lanes);
+    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes, --entries) {
+        typename z::reg v[Columns];
+#pragma GCC unroll 2
+        for (std::size_t j = 0; j < Columns; ++j) v[j] = z::load(parts + j * z::lanes);
 #pragma GCC unroll 4
-            for (std::size_t j = 0; j < Columns; ++j) y[j] = z::fma(z::load(sums + j * z::lanes), s, y[j]);
+        for (std::size_t t = 0; t < Count; ++t) {
+            typename z::reg const entry = z::all(entries[t]);
+#pragma GCC unroll 2
+            for (std::size_t j = 0; j < Columns; ++j) y[t][j] = z::fma(v[j], entry, y[t][j]);
         }
+    }
 #pragma GCC unroll 4
-        for (std::size_t j = 0; j < Columns; ++j) z::store(to + j * z::lanes, z::mul(y[j], f));
+    for (std::size_t t = 0; t < Count; ++t)
+#pragma GCC unroll 2
+        for (std::size_t j = 0; j < Columns; ++j) z::store(sums + (t * Columns + j) * z::lanes, y[t][j]);
+}
+
+/// The sums of all pairs.
+///
+/// Shape     starts: [2, Columns] registers, what even and odd outputs begin with
+template <class T, std::size_t Columns>
+inline void all_sums_portable(hadamard_plan const& plan, bool of_odd, T const* parts, T const* starts,
+                              T* sums) noexcept {
+    constexpr std::size_t size = Columns * v16_of<T>::lanes;
+    std::size_t const n = plan.n_pairs();
+    for (std::size_t i = 0; i < n; i += plan.block()) {
+        std::size_t const first = fold_begin(n, i);
+        T const* const from = parts + first * size;
+        T const* const entries = plan.entries<T>(of_odd);
+        std::size_t t = 0;
+        for (; t + 4 <= plan.block(); t += 4)
+            some_sums_portable<T, Columns, 4>(from, entries + t, n, starts, first + t,
+                                              sums + (first + t) * size);
+        for (; t + 2 <= plan.block(); t += 2)
+            some_sums_portable<T, Columns, 2>(from, entries + t, n, starts, first + t,
+                                              sums + (first + t) * size);
+        for (; t < plan.block(); ++t)
+            some_sums_portable<T, Columns, 1>(from, entries + t, n, starts, first + t,
+                                              sums + (first + t) * size);
     }
 }
 
-/// Any core: as many groups at a time as have their sums in the table, outputs added up in the target.
-template <class T, int Columns>
+/// Columns registers of columns of any core.
+template <class T, std::size_t Columns>
 inline void any_core_columns_portable(hadamard_plan const& plan, T const* x, std::size_t stride, T* target,
-                                      T* table, T factor) noexcept {
-    std::size_t const group_table = plan.sums_per_group() * Columns * v16_of<T>::lanes;
+                                      T* scratch, T factor) noexcept {
+    using z = v16_of<T>;
+    constexpr std::size_t size = Columns * z::lanes;
+    alignas(64) T starts[2][2 * size];  // of even parts, of odd parts
+    fold_parts_of<T> const parts(plan, scratch, size);
     for (std::size_t h = 0; h < plan.n_halves(); ++h) {
-        core_half<T> const half(plan, h, stride);
-        for (std::size_t first = 0; first < plan.n_groups(); first += plan.groups_at_once()) {
-            for (std::size_t g = first; g < plan.groups_end(first); ++g)
-                group_sums_portable<T, Columns>(x + g * plan.group_size() * stride, stride, half,
-                                                plan.group_rows(g), table + (g - first) * group_table);
-            core_outputs_portable<T, Columns>(plan, half, first, x, stride, table, target, factor);
+        for (std::size_t j = 0; j < size; j += z::lanes) {
+            v16_fold_starts<T> const s = fold_column_portable<T>(
+                plan, {{plan, h, stride}, x + j, stride, target + j, plan.butterflies(), factor},
+                parts.from(j), size);
+            z::store(starts[0] + j, s.even[0]);
+            z::store(starts[0] + size + j, s.even[1]);
+            z::store(starts[1] + j, s.odd);
+            z::store(starts[1] + size + j, s.odd);
         }
+        all_sums_portable<T, Columns>(plan, false, parts.even, starts[0], parts.even_sums);
+        all_sums_portable<T, Columns>(plan, true, parts.odd, starts[1], parts.odd_sums);
+        for (std::size_t j = 0; j < size; j += z::lanes)
+            unfold_column_portable<T>(
+                plan, {{plan, h, stride}, x + j, stride, target + j, plan.butterflies(), factor},
+                parts.from(j), size);
     }
 }
 
 template <class T>
-inline void any_core_portable(hadamard_plan const& plan, T const* x, std::size_t stride, T* target, T* table,
-                              T factor) noexcept {
+inline void any_core_portable(hadamard_plan const& plan, T const* x, std::size_t stride, T* target,
+                              T* scratch, T factor) noexcept {
     constexpr std::size_t lanes = v16_of<T>::lanes;
-    std::size_t j = 0;
-    for (; j + 4 * lanes <= plan.butterflies(); j += 4 * lanes)
-        any_core_columns_portable<T, 4>(plan, x + j, stride, target + j, table, factor);
-    if (j + 2 * lanes <= plan.butterflies()) {
-        any_core_columns_portable<T, 2>(plan, x + j, stride, target + j, table, factor);
-        j += 2 * lanes;
+    if (plan.butterflies() == lanes)
+        return any_core_columns_portable<T, 1>(plan, x, stride, target, scratch, factor);
+    for (std::size_t j = 0; j < plan.butterflies(); j += 2 * lanes)
+        any_core_columns_portable<T, 2>(plan, x + j, stride, target + j, scratch, factor);
+}
+
+/// Adds part v of the pair S behind a block's first to its outputs First ..
+template <class Core, bool OfOdd, std::size_t First, std::size_t S, std::size_t... O>
+COMMUTANT_INLINE void add_part_portable(v16_of<float>::reg* y, v16_of<float>::reg v,
+                                        std::index_sequence<O...>) noexcept {
+    using z = v16_of<float>;
+    ((y[O] = Core::entry(OfOdd, First + O, S) == 0  ? y[O]
+             : Core::entry(OfOdd, First + O, S) > 0 ? z::add(y[O], v)
+                                                    : z::sub(y[O], v)),
+     ...);
+}
+
+/// The sums of outputs First .. of one block, every addition written out.
+///
+/// Shape     parts: [n_pairs] registers from the block's first on; sums: [block] registers
+template <class Core, bool OfOdd, std::size_t First, std::size_t Count, std::size_t... S>
+[[gnu::noinline]] inline void block_sums_portable(float const* parts, float* sums, v16_of<float>::reg first,
+                                                  v16_of<float>::reg second,
+                                                  std::index_sequence<S...>) noexcept {
+    using z = v16_of<float>;
+    v16_of<float>::reg y[Count];
+#pragma GCC unroll 10
+    for (std::size_t t = 0; t < Count; ++t) y[t] = (First + t) % 2 == 0 ? first : second;
+    (add_part_portable<Core, OfOdd, First, S>(y, z::load(parts + S * z::lanes),
+                                              std::make_index_sequence<Count>{}),
+     ...);
+#pragma GCC unroll 10
+    for (std::size_t t = 0; t < Count; ++t) z::store(sums + (First + t) * z::lanes, y[t]);
+}
+
+template <class Core, bool OfOdd>
+inline void written_sums_portable(float const* parts, v16_of<float>::reg even_pair,
+                                  v16_of<float>::reg odd_pair, float* sums) noexcept {
+    constexpr std::size_t lanes = v16_of<float>::lanes;
+    constexpr std::size_t most = 10, some = Core::block < most ? Core::block : (Core::block + 1) / 2;
+    using pairs = std::make_index_sequence<Core::n_pairs>;
+    for (std::size_t i = 0; i < Core::n_pairs; i += Core::block) {
+        std::size_t const begin = fold_begin(Core::n_pairs, i);
+        float const* const from = parts + begin * lanes;
+        float* const to = sums + begin * lanes;
+        v16_of<float>::reg const first = begin % 2 == 0 ? even_pair : odd_pair,
+                                 second = begin % 2 == 0 ? odd_pair : even_pair;
+        block_sums_portable<Core, OfOdd, 0, some>(from, to, first, second, pairs{});
+        if constexpr (some < Core::block)
+            block_sums_portable<Core, OfOdd, some, Core::block - some>(from, to, first, second, pairs{});
     }
-    if (j < plan.butterflies())
-        any_core_columns_portable<T, 1>(plan, x + j, stride, target + j, table, factor);
+}
+
+/// A core known to the compiler.
+template <class Core>
+inline void written_core_portable(hadamard_plan const& plan, float const* x, std::size_t stride,
+                                  float* target, float* scratch, float factor) noexcept {
+    using z = v16_of<float>;
+    fold_parts_of<float> const parts(plan, scratch, z::lanes);
+    for (std::size_t j = 0; j < plan.butterflies(); j += z::lanes)
+        for (std::size_t h = 0; h < plan.n_halves(); ++h) {
+            v16_column<float> const column{{plan, h, stride},  x + j, stride, target + j,
+                                           plan.butterflies(), factor};
+            v16_fold_starts<float> const starts = fold_column_portable<float>(plan, column, parts, z::lanes);
+            written_sums_portable<Core, false>(parts.even, starts.even[0], starts.even[1], parts.even_sums);
+            written_sums_portable<Core, true>(parts.odd, starts.odd, starts.odd, parts.odd_sums);
+            unfold_column_portable<float>(plan, column, parts, z::lanes);
+        }
 }
 
 template <class T, std::size_t Core>
@@ -258,6 +405,12 @@ inline void core_portable(hadamard_plan const& plan, T const* x, std::size_t str
             case 28:
                 return fixed_core_portable<T, 28>(plan, x, stride, target, table, factor);
             default:
+#if !defined(COMMUTANT_KERNELS_X86)  // where processors without AVX2 are not worth the time to compile
+                if (with_written_core(plan.core(), [&](auto core) {
+                        written_core_portable<decltype(core)>(plan, x, stride, target, table, factor);
+                    }))
+                    return;
+#endif
                 break;
         }
     }

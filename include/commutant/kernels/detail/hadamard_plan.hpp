@@ -2,56 +2,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/core/galois_field.hpp>
+#include <commutant/kernels/detail/hadamard_fold.hpp>
 #include <commutant/transforms/hadamard_apply.hpp>
 #include <commutant/transforms/hadamard_matrix.hpp>
 #include <commutant/transforms/hadamard_order.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace commutant::kernels {
-namespace detail {
-
-/// Rows of n that are summed together: more of them where more outputs share the sums, and no single row left over.
-[[nodiscard]] constexpr std::size_t core_group_size(std::size_t n) noexcept {
-    return n <= 64 ? 4 : n % 5 != 1 ? 5 : 6;
-}
-
-/// Which signed sum of a group output c of the first n rows and columns takes, and its sign: 2 m + (1 if sum m is
-/// subtracted).
-///
-/// Layout    group g holds rows g * group_size ..; its first half is h = (rows + 1) / 2 of them. Bits of m, set for
-///           minus: rows 1 .. h - 1 against row 0, then the second half against the first, then rows h + 1 .. against
-///           row h
-[[nodiscard]] constexpr std::uint16_t core_term(sign_rows_view core, std::size_t n, hadamard_side side,
-                                                std::size_t c, std::size_t g) {
-    std::size_t const group_size = core_group_size(n);
-    std::size_t const first = g * group_size;
-    std::size_t const rows = std::min(group_size, n - first);
-    bool minus[8] = {};
-    for (std::size_t i = 0; i < rows; ++i)
-        minus[i] = side == hadamard_side::plain ? core.is_minus(first + i, c) : core.is_minus(c, first + i);
-    std::size_t const half = (rows + 1) / 2;
-    unsigned sum = 0;
-    for (std::size_t i = 1; i < rows; ++i)
-        if (minus[i] != minus[i > half ? half : 0]) sum |= 1U << (i - 1);
-    return static_cast<std::uint16_t>(2 * sum + (minus[0] ? 1 : 0));
-}
-
-}  // namespace detail
 
 /// What applying H = H_core (x) H_Sylvester needs to know, made once; applying it allocates nothing.
 ///
-/// The core's rows are taken in groups. Within a group every signed sum is formed once, up to a sign: of the first
-/// half, of the second half, and first +- second. Each output then adds one sum per group, with its sign:
-/// about core / group + 2^(group - 1) / group additions per feature in place of core. A core of Paley's second
-/// construction is made of one of half its order, K = C + I, so that core / 2 takes the place of core:
+/// A core of Paley's is folded, see hadamard_fold.hpp: about core / 4 additions per feature in place of core. One of his
+/// second construction is made of one of half its order, K = C + I, so that core / 8 are left:
 ///
 /// Equation  x [K, K - 2 I; K - 2 I, -K] = [(x_0 + x_1) K - 2 x_1, (x_0 - x_1) K - 2 x_0]
 /// Errors    std::invalid_argument if order.power_of_two is not one; std::domain_error if there is no such core
@@ -67,18 +38,11 @@ public:
             butterflies_ = order.size();
             return;
         }
+        std::optional<hadamard_recipe> const recipe = find_hadamard_recipe(order.core);
+        if (!recipe) commutant::detail::throw_no_hadamard_rows(order.core);
         butterflies_ = order.power_of_two;
-        dynamic_sign_rows const rows = hadamard_rows(order.core);
-        if (find_hadamard_recipe(order.core)->construction == hadamard_construction::paley_two) n_halves_ = 2;
-        group_size_ = detail::core_group_size(core_rows());
-        n_groups_ = (core_rows() + group_size_ - 1) / group_size_;
-        terms_.reserve(core_rows() * n_groups_);
-        for (std::size_t first = 0; first < n_groups_; first += groups_at_once())
-            for (std::size_t c = 0; c < core_rows(); ++c)
-                for (std::size_t g = first; g < groups_end(first); ++g)
-                    terms_.push_back(
-                        static_cast<std::uint16_t>(2 * (g - first) * sums_per_group() +
-                                                   detail::core_term(rows, core_rows(), side, c, g)));
+        n_halves_ = recipe->construction == hadamard_construction::paley_two ? 2 : 1;
+        fold(galois_field(recipe->field_order));
     }
     /// Features in one vector: n = find_hadamard_order's.
     explicit hadamard_plan(std::size_t n, hadamard_side side = hadamard_side::plain)
@@ -98,51 +62,79 @@ public:
     [[nodiscard]] std::size_t n_halves() const noexcept { return n_halves_; }
     /// Rows and columns of what the core is made of.
     [[nodiscard]] std::size_t core_rows() const noexcept { return core() / n_halves_; }
-    [[nodiscard]] std::size_t group_size() const noexcept { return group_size_; }
-    [[nodiscard]] std::size_t n_groups() const noexcept { return n_groups_; }
-    /// Sums that a whole group has.
-    [[nodiscard]] std::size_t sums_per_group() const noexcept { return std::size_t{1} << (group_size_ - 1); }
-    /// Rows of group g; the last group may be smaller.
-    [[nodiscard]] std::size_t group_rows(std::size_t g) const noexcept {
-        return std::min(group_size_, core_rows() - g * group_size_);
+
+    /// Pairs of rows that the core is folded into, see detail::fold_tables.
+    [[nodiscard]] std::size_t n_pairs() const noexcept { return row_.size(); }
+    /// [n_pairs] each.
+    [[nodiscard]] std::uint16_t const* rows() const noexcept { return row_.data(); }
+    [[nodiscard]] std::uint16_t const* opposite_rows() const noexcept { return opposite_.data(); }
+    /// Whether chi(-1) = -1, and the core is not symmetric.
+    [[nodiscard]] bool is_skew() const noexcept { return is_skew_; }
+    /// Sign of the core's Q and of its first column.
+    [[nodiscard]] int sign() const noexcept { return is_skew_ && side_ == hadamard_side::plain ? -1 : 1; }
+    /// Outputs that are added up together.
+    [[nodiscard]] std::size_t block() const noexcept { return detail::fold_block(n_pairs()); }
+    /// What output t of any block takes of the parts behind the block's first: element t - s is the factor, -1, 0 or 1, of
+    /// that of pair first + s, for t < block() and s < n_pairs().
+    template <class T> [[nodiscard]] T const* entries(bool of_odd) const noexcept {
+        auto const& all = [this]() -> auto& {
+            if constexpr (sizeof(T) == 4)
+                return entries_;
+            else
+                return wide_entries_;
+        }
+        ();
+        return all[of_odd ? 1 : 0].data() + n_pairs() - 1;
     }
-    /// Groups whose sums are in one table, so that the table stays close to the processor.
-    [[nodiscard]] std::size_t groups_at_once() const noexcept { return table_size / sums_per_group(); }
-    /// Behind the last group of the table that begins with group first.
-    [[nodiscard]] std::size_t groups_end(std::size_t first) const noexcept {
-        return std::min(n_groups_, first + groups_at_once());
-    }
-    /// Terms of the groups first .. groups_end(first), those of output 0 and then those of output 1 ..: each 2 m + (1 if
-    /// it is subtracted), m the number of a sum in the table.
-    [[nodiscard]] std::uint16_t const* terms(std::size_t first) const noexcept {
-        return terms_.data() + first * core_rows();
-    }
+    /// How the outputs of pair i are put together.
+    [[nodiscard]] detail::fold_ends const& ends(std::size_t pair) const noexcept { return ends_[pair % 2]; }
 
     /// Elements of scratch that applying the plan in place needs, of the type it is applied to: a copy with its rows
-    /// apart, and sums.
+    /// apart, and the parts of the core's rows.
     [[nodiscard]] std::size_t scratch_size() const noexcept {
         if (core() == 1) return 0;
-        return alignment + core() * (butterflies() + row_gap) +
-               std::max(n_halves_ * n_groups_ * sums_per_group(), table_size * largest_sum);
+        return alignment + core() * (butterflies() + row_gap) + parts_per_pair * n_pairs() * largest_part;
     }
 
     /// Elements between rows of the copy, so that they do not compete for the same places in the cache.
     static constexpr std::size_t row_gap = 16;
     /// Elements that may be left out to begin at a cache line.
     static constexpr std::size_t alignment = 16;
-    /// Sums in a table.
-    static constexpr std::size_t table_size = 128;
-    /// Elements that a sum may take: those of two registers of sixteen and with both signs.
-    static constexpr std::size_t largest_sum = 64;
+    /// Even and odd parts, twice each, and two sums.
+    static constexpr std::size_t parts_per_pair = 6;
+    /// Elements that a part may take: two registers of sixteen.
+    static constexpr std::size_t largest_part = 32;
 
 private:
+    void fold(galois_field const& field) {
+        is_skew_ = field.order() % 4 == 3;
+        std::size_t const n = detail::fold_pairs(static_cast<std::size_t>(field.order()));
+        row_.resize(n);
+        opposite_.resize(n);
+        struct {
+            std::vector<std::int8_t> even, odd;
+        } entries{std::vector<std::int8_t>(n), std::vector<std::int8_t>(n)};
+        detail::write_fold(field, {row_.data(), opposite_.data(), entries.even.data(), entries.odd.data()});
+        for (bool const of_odd : {false, true})
+            for (std::size_t k = 0; k < n + block() - 1; ++k) {  // t - s = k + 1 - n
+                int const entry = k < n ? detail::fold_entry(entries, n, is_skew_, of_odd, 0, n - 1 - k)
+                                        : detail::fold_entry(entries, n, is_skew_, of_odd, k + 1 - n, 0);
+                entries_[of_odd ? 1 : 0].push_back(static_cast<float>(entry));
+                wide_entries_[of_odd ? 1 : 0].push_back(entry);
+            }
+        int const of_two = field.quadratic_character(field.add(1, 1));
+        for (std::size_t i = 0; i < 2; ++i) ends_[i] = detail::make_fold_ends(is_skew_, sign(), of_two, i);
+    }
+
     hadamard_order order_;
     hadamard_side side_;
     std::size_t butterflies_ = 0;
     std::size_t n_halves_ = 1;
-    std::size_t group_size_ = 1;
-    std::size_t n_groups_ = 0;
-    std::vector<std::uint16_t> terms_;
+    bool is_skew_ = false;
+    std::vector<std::uint16_t> row_{}, opposite_{};
+    std::vector<float> entries_[2] = {};
+    std::vector<double> wide_entries_[2] = {};
+    detail::fold_ends ends_[2] = {};
 };
 
 }  // namespace commutant::kernels

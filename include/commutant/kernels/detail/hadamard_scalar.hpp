@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <commutant/kernels/detail/hadamard_core_terms.hpp>
+#include <commutant/kernels/detail/hadamard_fold.hpp>
 #include <commutant/kernels/detail/hadamard_plan.hpp>
 #include <commutant/kernels/detail/quantize_sink.hpp>
 #include <commutant/transforms/hadamard_apply.hpp>
@@ -67,80 +69,163 @@ template <class T> struct core_half {
     [[nodiscard]] T row(T const* x) const noexcept { return is_one_of_two() ? *x + sign * x[second] : *x; }
 };
 
-/// Signed sums of some rows of a group, in one column: sums[m], bit i - 1 of m subtracts row i.
+/// Parts of the pairs of rows of a core, and the sums that the circulants make of them.
+///
+/// Layout    even, odd: [2, n_pairs] elements or registers, the second time as a circulant goes on behind its last; sums:
+///           [n_pairs]
+template <class T> struct fold_parts_of {
+    T* even;
+    T* odd;
+    T* even_sums;
+    T* odd_sums;
+
+    /// size: elements that one part takes.
+    fold_parts_of(hadamard_plan const& plan, T* scratch, std::size_t size) noexcept
+        : even(scratch),
+          odd(even + 2 * plan.n_pairs() * size),
+          even_sums(odd + 2 * plan.n_pairs() * size),
+          odd_sums(even_sums + plan.n_pairs() * size) {}
+    /// The same from some element of each part on.
+    [[nodiscard]] fold_parts_of from(std::size_t element) const noexcept {
+        fold_parts_of r = *this;
+        for (T** const p : {&r.even, &r.odd, &r.even_sums, &r.odd_sums}) *p += element;
+        return r;
+    }
+};
+
+/// Rows 0 and 1 of one column's outputs, the border's and that of the field's zero.
+template <class T> struct fold_border { T outer, zero; };
+
+/// The parts of one column and their sums; the order of additions that every body follows.
 template <class T>
-inline void part_sums(T const* x, std::size_t stride, core_half<T> const& half, std::size_t rows,
-                      T* sums) noexcept {
-    sums[0] = half.row(x);
-    for (std::size_t i = 1; i < rows; ++i) {
-        std::size_t const known = std::size_t{1} << (i - 1);
-        T const next = half.row(x + i * stride);
-        for (std::size_t m = 0; m < known; ++m) {
-            T const before = sums[m];
-            sums[m] = before + next;
-            sums[known + m] = before - next;
+[[nodiscard]] inline fold_border<T> fold_column(hadamard_plan const& plan, core_half<T> const& half,
+                                                T const* x, std::size_t stride,
+                                                fold_parts_of<T> const& to) noexcept {
+    std::size_t const n = plan.n_pairs();
+    bool const skew = plan.is_skew();
+    T const outer = half.row(x), zero = half.row(x + stride);
+    T total = zero, turned = outer;
+    for (std::size_t i = n; i-- != 0;) {
+        T const a = half.row(x + plan.rows()[i] * stride), b = half.row(x + plan.opposite_rows()[i] * stride);
+        T const sign = !skew && i % 2 != 0 ? T{-1} : T{1};
+        T const even = sign * (a + b), odd = sign * (a - b);
+        total += a + b;
+        turned += skew ? odd : even;
+        to.even[i] = to.even[n + i] = even;
+        to.odd[i] = odd;
+        to.odd[n + i] = skew ? odd : -odd;
+    }
+    // No sum begins as -0: adding nothing, or a part times 0, changes none.
+    T const starts[3] = {skew ? zero + T{} : outer + zero + T{}, skew ? zero + T{} : outer - zero + T{},
+                         skew ? T{} - outer : T{}};
+    for (std::size_t i = 0; i < n; ++i) {
+        std::size_t const first = fold_begin(n, i);
+        T const* const of_even = plan.entries<T>(false) + (i - first);
+        T const* const of_odd = plan.entries<T>(true) + (i - first);
+        T even = starts[i % 2], odd = starts[2];
+        for (std::size_t s = 0; s < n; ++s) {
+            auto const at = -static_cast<std::ptrdiff_t>(s);
+            if (of_even[at] != 0) even += of_even[at] * to.even[first + s];
+            if (of_odd[at] != 0) odd += of_odd[at] * to.odd[first + s];
+        }
+        to.even_sums[i] = even;
+        to.odd_sums[i] = odd;
+    }
+    T const sign = static_cast<T>(plan.sign());
+    return {outer + sign * total, zero + (skew ? -sign : T{1}) * turned};
+}
+
+/// A grouped core, column by column, in place; see core_terms.
+template <class T, std::size_t Core, hadamard_side Side>
+inline void apply_grouped_columns(hadamard_plan const& plan, T* x, std::size_t first,
+                                  std::size_t last) noexcept {
+    using terms = core_terms<Core, Side>;
+    std::size_t const width = plan.butterflies();
+    for (std::size_t j = first; j < last; ++j) {
+        T sums[terms::n_groups][8];
+        for (std::size_t g = 0; g < terms::n_groups; ++g) {
+            T const* const row = x + 4 * g * width + j;
+            T const a[2] = {row[0] + row[width], row[0] - row[width]};
+            T const b[2] = {row[2 * width] + row[3 * width], row[2 * width] - row[3 * width]};
+            for (std::size_t m = 0; m < 8; ++m)
+                sums[g][m] = (m & 2U) == 0 ? a[m & 1U] + b[m >> 2U] : a[m & 1U] - b[m >> 2U];
+        }
+        for (std::size_t c = 0; c < Core; ++c) {
+            T y{};
+            for (std::size_t g = 0; g < terms::n_groups; ++g) {
+                T const sum = sums[g][terms::sum(c, g)];
+                T const term = terms::is_minus(c, g) ? -sum : sum;
+                y = g == 0 ? term : y + term;
+            }
+            x[c * width + j] = y;
         }
     }
 }
 
-/// Signed sums of a whole group, in one column, numbered as hadamard_plan says.
-template <class T>
-inline void group_sums(T const* x, std::size_t stride, core_half<T> const& half, std::size_t rows,
-                       T* sums) noexcept {
-    std::size_t const first = (rows + 1) / 2;
-    T a[4];
-    T b[4];
-    part_sums(x, stride, half, first, a);
-    part_sums(x + first * stride, stride, half, rows - first, b);
-    std::size_t const n_a = std::size_t{1} << (first - 1);
-    std::size_t const n_b = std::size_t{1} << (rows - first - 1);
-    for (std::size_t j = 0; j < n_b; ++j) {
-        for (std::size_t i = 0; i < n_a; ++i) {
-            sums[2 * j * n_a + i] = a[i] + b[j];
-            sums[(2 * j + 1) * n_a + i] = a[i] - b[j];
-        }
-    }
+template <class T, std::size_t Core>
+inline void apply_grouped_columns(hadamard_plan const& plan, T* x, std::size_t first,
+                                  std::size_t last) noexcept {
+    if (plan.side() == hadamard_side::plain)
+        apply_grouped_columns<T, Core, hadamard_side::plain>(plan, x, first, last);
+    else
+        apply_grouped_columns<T, Core, hadamard_side::transposed>(plan, x, first, last);
 }
 
-/// One output of half of a core, in one column: the order of additions that every body follows.
+/// A folded core, column by column, in place.
 template <class T>
-[[nodiscard]] inline T core_output(hadamard_plan const& plan, std::size_t c, core_half<T> const& half,
-                                   T const* x, T const* sums) noexcept {
-    T y{};
-    for (std::size_t first = 0; first < plan.n_groups(); first += plan.groups_at_once()) {
-        std::size_t const count = plan.groups_end(first) - first;
-        std::uint16_t const* const terms = plan.terms(first) + c * count;
-        for (std::size_t g = 0; g < count; ++g) {
-            T const sum = sums[first * plan.sums_per_group() + terms[g] / 2];
-            T const term = terms[g] % 2 != 0 ? -sum : sum;
-            if (first + g == 0)
-                y = half.is_one_of_two() ? term - 2 * x[half.twice] : term;
-            else
-                y += term;
+inline void apply_folded_columns(hadamard_plan const& plan, T* x, std::size_t first, std::size_t last,
+                                 T* scratch) noexcept {
+    std::size_t const width = plan.butterflies(), n_halves = plan.n_halves();
+    std::size_t const other_half = plan.core_rows() * width;
+    fold_parts_of<T> const of_half[2] = {{plan, scratch, 1},
+                                         {plan, scratch + hadamard_plan::parts_per_pair * plan.n_pairs(), 1}};
+    for (std::size_t j = first; j < last; ++j) {
+        fold_border<T> border[2] = {};
+        for (std::size_t h = 0; h < n_halves; ++h)
+            border[h] = fold_column(plan, core_half<T>(plan, h, width), x + j, width, of_half[h]);
+        auto const write = [&](std::size_t r, T const(&y)[2]) {
+            T* const row = x + r * width + j;
+            T const before[2] = {*row, n_halves == 2 ? row[other_half] : T{}};
+            for (std::size_t h = 0; h < n_halves; ++h)
+                row[h * other_half] = n_halves == 2 ? y[h] - 2 * before[1 - h] : y[h];
+        };
+        write(0, {border[0].outer, border[1].outer});
+        write(1, {border[0].zero, border[1].zero});
+        for (std::size_t i = 0; i < plan.n_pairs(); ++i) {
+            fold_ends const& ends = plan.ends(i);
+            T a[2] = {}, b[2] = {};
+            for (std::size_t h = 0; h < n_halves; ++h) {
+                fold_parts_of<T> const& of = of_half[h];
+                T const of_a = ends.first_is_even ? of.even[i] : of.odd[i];
+                T const of_b = ends.second_is_even ? of.even[i] : of.odd[i];
+                a[h] = static_cast<T>(ends.first_factor) *
+                       (of.even_sums[i] + of.odd_sums[i] + static_cast<T>(ends.first_weight) * of_a);
+                b[h] = static_cast<T>(ends.second_factor) *
+                       (of.even_sums[i] - of.odd_sums[i] + static_cast<T>(ends.second_weight) * of_b);
+            }
+            write(plan.rows()[i], a);
+            write(plan.opposite_rows()[i], b);
         }
     }
-    return y;
 }
 
 /// The core, column by column, in place.
 template <class T>
 inline void apply_core_columns(hadamard_plan const& plan, T* x, std::size_t first, std::size_t last,
                                T* scratch) noexcept {
-    std::size_t const width = plan.butterflies();
-    std::size_t const half_sums = plan.n_groups() * plan.sums_per_group();
-    for (std::size_t j = first; j < last; ++j) {
-        for (std::size_t h = 0; h < plan.n_halves(); ++h)
-            for (std::size_t g = 0; g < plan.n_groups(); ++g)
-                group_sums(x + j + g * plan.group_size() * width, width, core_half<T>(plan, h, width),
-                           plan.group_rows(g), scratch + h * half_sums + g * plan.sums_per_group());
-        for (std::size_t c = 0; c < plan.core_rows(); ++c) {
-            T* const row = x + c * width + j;
-            T y[2] = {};
-            for (std::size_t h = 0; h < plan.n_halves(); ++h)
-                y[h] = core_output(plan, c, core_half<T>(plan, h, width), row, scratch + h * half_sums);
-            for (std::size_t h = 0; h < plan.n_halves(); ++h) row[h * plan.core_rows() * width] = y[h];
+    if constexpr (sizeof(T) == 4) {
+        switch (plan.core()) {
+            case 12:
+                return apply_grouped_columns<T, 12>(plan, x, first, last);
+            case 20:
+                return apply_grouped_columns<T, 20>(plan, x, first, last);
+            case 28:
+                return apply_grouped_columns<T, 28>(plan, x, first, last);
+            default:
+                break;
         }
     }
+    apply_folded_columns(plan, x, first, last, scratch);
 }
 
 /// Source to target with the signs of bits first .. changed.
