@@ -59,7 +59,7 @@ timing summarised(contestant const& c, std::size_t calls, double error, std::vec
 
 }  // namespace
 
-quiet_watch::quiet_watch(contestant loop) : loop_(std::move(loop)) {
+quiet_watch::quiet_watch(contestant loop, double enough) : loop_(std::move(loop)), enough_(enough) {
     for (int i = 0; i < 50; ++i) rate();
 }
 
@@ -72,12 +72,6 @@ double quiet_watch::rate() {
     double const rate = static_cast<double>(calls) / seconds;
     best_ = std::max(best_, rate);
     return rate;
-}
-
-bool quiet_watch::allows_another() {
-    if (n_left_ == 0) return false;
-    --n_left_;
-    return true;
 }
 
 contest_result hold(contest const& what, effort const& how) {
@@ -114,26 +108,27 @@ contest_result hold(contest const& what, effort const& how) {
                                   : how.min_rounds;
     std::size_t const rounds = std::clamp(affordable, least, how.max_rounds);
 
+    std::vector<quiet_watch*> watches;
+    if (how.processor != nullptr) watches.push_back(how.processor);
+    if (how.memory != nullptr && what.uses_memory) watches.push_back(how.memory);
     std::vector<std::vector<double>> kept;
-    double kept_rate = -1;
     for (result.attempts = 1;; ++result.attempts) {
         // Each round begins with another contestant, so that none always follows the same one.
-        std::vector<std::vector<double>> seconds(running.size());
-        std::vector<double> rates;
+        std::vector<std::vector<double>> seconds(running.size()), rates(watches.size());
         for (std::size_t round = 0; round < rounds; ++round) {
-            if (how.watch != nullptr) rates.push_back(how.watch->rate());
+            for (std::size_t w = 0; w < watches.size(); ++w) rates[w].push_back(watches[w]->rate());
             for (std::size_t i = 0; i < running.size(); ++i) {
                 std::size_t const c = (i + round) % running.size();
                 seconds[c].push_back(seconds_of(running[c], calls[c], how) / static_cast<double>(calls[c]));
             }
         }
-        double const rate = rates.empty() ? 0 : median_of(std::move(rates));
-        if (rate > kept_rate) kept_rate = rate, kept = std::move(seconds);
-        if (how.watch == nullptr) break;
-        result.quiet = kept_rate / how.watch->best();
-        if (result.quiet >= how.least_quiet || result.attempts == how.max_attempts ||
-            !how.watch->allows_another())
-            break;
+        double quiet = 1;
+        for (std::size_t w = 0; w < watches.size(); ++w)
+            quiet = std::min(quiet, watches[w]->quietness(median_of(std::move(rates[w]))));
+        if (kept.empty() || quiet > result.quiet) result.quiet = quiet, kept = std::move(seconds);
+        if (result.quiet >= 1 || result.attempts == how.max_attempts) break;
+        if (how.attempts_left == nullptr || *how.attempts_left == 0) break;
+        --*how.attempts_left;
     }
     for (std::size_t c = 0; c < running.size(); ++c)
         result.timings.push_back(summarised(running[c], calls[c], errors[c], std::move(kept[c])));

@@ -36,6 +36,7 @@ struct contest {
     std::function<std::vector<contestant>()> prepare;
     /// Turns times into the figures that targets are about.
     std::function<void(struct contest_result const&, struct measures&)> judge;
+    bool uses_memory = false;  ///< data come from DRAM, or pass a cache that others use too
 };
 
 /// Seconds a call took, over the rounds.
@@ -56,7 +57,7 @@ struct contest_result {
     std::vector<timing> timings;
     std::vector<std::string> wrong;  ///< contestants whose result was not the reference's; they are not timed
     std::size_t attempts = 1;        ///< times it was held, see quiet_watch
-    double quiet = 1;                ///< rate of the watch's loop meanwhile, of the best in this process
+    double quiet = 1;  ///< least of the watches meanwhile, 1: enough, see quiet_watch::quietness
 
     /// Null when it did not run here.
     [[nodiscard]] timing const* find(std::string_view contestant_name) const;
@@ -84,22 +85,21 @@ struct measures {
     }
 };
 
-/// Tells whether others slow the processor down: how fast a loop of one instruction on registers runs, which nothing but
-/// its clock and the core's other thread changes.
+/// Tells whether others slow this machine down: how fast a loop runs that only its clock and a core's other thread
+/// change, or only what else the memory is used for.
 class quiet_watch {
 public:
-    explicit quiet_watch(contestant loop);
+    /// enough: the part of the loop's best rate that counts as quiet
+    quiet_watch(contestant loop, double enough);
     /// Calls of the loop a second, now.
     double rate();
-    /// The most there have been.
-    [[nodiscard]] double best() const { return best_; }
-    /// Whether a contest may be held once more: a process has so many, or a busy machine would take it hours.
-    [[nodiscard]] bool allows_another();
+    /// A rate of the best there has been so far, of what is enough.
+    [[nodiscard]] double quietness(double rate) const { return rate / best_ / enough_; }
 
 private:
     contestant loop_;
+    double enough_;
     double best_ = 0;
-    std::size_t n_left_ = 60;
 };
 
 /// How long to measure.
@@ -109,10 +109,11 @@ struct effort {
     std::size_t min_rounds = 5, max_rounds = 101;
     bool processor_time =
         true;  ///< of the calling thread, which a busy machine disturbs less; for one thread only
-    quiet_watch* watch = nullptr;  ///< asked in every round
-    double least_quiet = 0.93;  ///< a contest whose median round had less of the watch's best is held again,
-    std::size_t max_attempts =
-        3;  ///< so many times in all; the attempt that counts is the one with the best watch
+    // A contest is held again while a watch's median rate is not enough; the attempt in which it was quietest counts.
+    quiet_watch* processor = nullptr;      ///< asked in every round
+    quiet_watch* memory = nullptr;         ///< of a contest that uses it
+    std::size_t max_attempts = 3;          ///< of one contest
+    std::size_t* attempts_left = nullptr;  ///< of a process, or a busy machine would take it hours
 };
 
 /// Runs a contest: every contestant once for its result and to warm up, then rounds in which each has a turn.

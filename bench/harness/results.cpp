@@ -41,7 +41,18 @@ void from_json(json const& j, timing& t) {
     t.per_call = {j.at("operations"), j.at("bytes"), j.at("elements")};
     t.error = j.at("error"), t.tolerance = j.at("tolerance");
 }
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(contest_result, name, timings, wrong, attempts, quiet)
+void to_json(json& j, contest_result const& r) {
+    j = {{"name", r.name},
+         {"timings", r.timings},
+         {"wrong", r.wrong},
+         {"attempts", r.attempts},
+         {"quiet", r.quiet}};
+}
+void from_json(json const& j, contest_result& r) {
+    j.at("name").get_to(r.name), j.at("timings").get_to(r.timings), j.at("wrong").get_to(r.wrong);
+    r.attempts = j.value("attempts", std::size_t{1}),
+    r.quiet = j.value("quiet", 1.0);  // files before there were watches
+}
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(measure, metric, where, value)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(measures, all)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(run_results, tier, is_reference, n_threads, neighbours, contests, figures,
@@ -71,10 +82,10 @@ void say(contest_result const& r) {
         std::printf("    %-38s %s  %.3g .. %.3g ms, %zu x %zu\n", t.name.c_str(), rate_of(t).c_str(),
                     t.min * 1e3, t.max * 1e3, t.rounds, t.calls_per_round);
     for (std::string const& w : r.wrong) std::printf("    WRONG, not timed: %s\n", w.c_str());
-    if (r.attempts > 1)
-        std::printf(
-            "    held %zu times, others use this processor: %.2f of its best in the one that counts\n",
-            r.attempts, r.quiet);
+    if (r.attempts > 1 || r.quiet < 1)
+        std::printf("    held %zu times; others used this machine%s\n", r.attempts,
+                    r.quiet < 1 ? (" in the one that counts, too: " + std::to_string(r.quiet)).c_str()
+                                : ", not in the one that counts");
     std::fflush(stdout);
 }
 
@@ -89,12 +100,19 @@ run_results hold_all(session const& s, std::string const& filter,
     for (auto* add :
          {add_peaks, add_gemm, add_memory_bound_gemm, add_small_gemm, add_block, add_hadamard, add_transfers})
         add(contests, s);
-    std::optional<quiet_watch> watch;
-    if (s.n_threads == 1)
-        for (char const* name : {"peak int8", "peak fp32"})
-            if (auto loop = compute_peak(name, 1); !watch && !loop.empty()) watch.emplace(std::move(loop[0]));
+    std::optional<quiet_watch> processor, memory;
+    std::size_t attempts_left = 80;
     effort how = s.how();
-    if (watch) how.watch = &*watch;
+    if (s.n_threads == 1) {
+        for (char const* name : {"peak int8", "peak fp32"})
+            if (auto loop = compute_peak(name, 1); !processor && !loop.empty())
+                processor.emplace(std::move(loop[0]), 0.93);
+        memory.emplace(
+            bandwidth_peak("read", "memory", std::size_t{8} << 20, sizes_of_memory().beyond_caches, 1), 0.85);
+        if (processor) how.processor = &*processor;
+        how.memory = &*memory;
+        how.attempts_left = &attempts_left;
+    }
     std::regex const wanted(filter);
     for (contest const& c : contests) {
         if (!std::regex_search(c.name, wanted)) continue;

@@ -90,7 +90,7 @@ contest prefill(session const& s, std::size_t tokens, std::size_t n_sequences) {
         judge_dispatch(r, "block", "", into);
     };
     return {"block/tokens:" + std::to_string(tokens) + "/batch:" + std::to_string(n_sequences), prepare,
-            judge};
+            judge, true};
 }
 
 contest decode(session const& s) {
@@ -106,7 +106,7 @@ contest decode(session const& s) {
         into.add_ratio("decode.bf16", r.name, r.best("bf16"), ours);
         judge_dispatch(r, "block", "", into);
     };
-    return {"decode/context:" + std::to_string(context), prepare, judge};
+    return {"decode/context:" + std::to_string(context), prepare, judge, true};
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ contest per_channel(session const& s, gemm_shape shape) {
     double const operations = 2.0 * static_cast<double>(shape.m * shape.n * shape.k);
     entries.other_floating_point = operations < (s.quick ? 6e9 : 20e9);
     return {name_of("gemm", shape), [s, shape, entries] { return gemm_contestants(s, shape, entries); },
-            judge};
+            judge, true};
 }
 
 /// Groups of weights against one scale per channel.
@@ -50,7 +50,7 @@ contest grouped(session const& s, gemm_shape shape) {
                 judge_dispatch(r, "groups", suffix, into);
             }
     };
-    return {name_of("groups", shape), prepare, judged};
+    return {name_of("groups", shape), prepare, judged, true};
 }
 
 }  // namespace

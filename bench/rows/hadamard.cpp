@@ -71,7 +71,7 @@ contest from_dram(session const& s, std::size_t n) {
             into.add("hadamard.dram", r.name, ours->bytes_per_second() / peak->bytes_per_second());
         judge_dispatch(r, "hadamard", "", into);
     };
-    return {"hadamard/n:" + std::to_string(n) + "/DRAM", prepare, judge};
+    return {"hadamard/n:" + std::to_string(n) + "/DRAM", prepare, judge, true};
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ contest from_dram(session const& s, gemm_shape shape) {
             if (timing const* const ours = r.find("commutant" + std::string(width)); ours != nullptr)
                 into.add("gemv.read", r.name + width, ours->bytes_per_second() / read->bytes_per_second());
     };
-    return {name_of(row, shape), prepare, judge};
+    return {name_of(row, shape), prepare, judge, true};
 }
 
 }  // namespace

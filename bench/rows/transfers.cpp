@@ -45,7 +45,7 @@ contest quantize(session const& s, level const& l) {
         }
         judge_dispatch(r, "quantize", "", into);
     };
-    return {std::string("quantize/static nibbles/") + l.name, prepare, judge};
+    return {std::string("quantize/static nibbles/") + l.name, prepare, judge, l.rotated != 0};
 }
 
 /// The transform alone, and with row scales, grid and packing in the same pass.
@@ -95,7 +95,7 @@ contest convert(session const& s, level const& l, char const* name, transfer_kin
             into.add(metric, r.name, ours->bytes_per_second() / copy->bytes_per_second());
         judge_dispatch(r, "convert", "", into);
     };
-    return {std::string("convert/") + name + "/" + l.name, prepare, judge};
+    return {std::string("convert/") + name + "/" + l.name, prepare, judge, l.rotated != 0};
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ inline void hadamard_quantize(hadamard_plan const& plan, std::span<float const> 
 /// Alias     scratch lies apart from x
 /// Tail      any order that a plan can be made for
 /// Note      the order of additions is that of the scalar body, which for 2^k is apply_sylvester's: all bodies agree
-///           bit for bit
+///           bit for bit on finite rows. A row with an infinity comes out infinite or NaN
 inline void hadamard_in_place(hadamard_plan const& plan, std::span<float> x, hadamard_shape shape,
                               hadamard_factors<float> const& factors, std::span<float> scratch) noexcept {
     detail::hadamard_in_place(plan, x, shape, factors, scratch);

@@ -123,8 +123,6 @@ public:
             r.leaves.config = base_.config;
         }
         best_ = optimiser_.values();
-        model_fingerprint_ = fingerprint(teacher);
-        text_fingerprints_ = fingerprint(training_.windows()) + " and " + fingerprint(held_out_.windows());
     }
     distillation(distillation const&) = delete;
     distillation& operator=(distillation const&) = delete;
@@ -400,6 +398,11 @@ private:
         return order;
     }
 
+    [[nodiscard]] std::string const& model_fingerprint() const {
+        if (model_fingerprint_.empty()) model_fingerprint_ = fingerprint(teacher_.model());
+        return model_fingerprint_;
+    }
+
     friend distillation_checkpoint<T>;
 
     distillation_options options_;
@@ -410,8 +413,7 @@ private:
     std::vector<int> stream_;
     std::vector<lesson> checks_;
     runner<running> teacher_;
-    std::string model_fingerprint_{};  ///< of the teacher; a checkpoint belongs to it and to both texts
-    std::string text_fingerprints_{};
+    mutable std::string model_fingerprint_{};  ///< of the teacher, once a checkpoint asked for it
     decoder<training> base_{};
     decoder<training> whole_{};
     grouped_adamw<T> optimiser_;

@@ -222,10 +222,10 @@ private:
         add(p.chosen.down_input, "T_d (" + std::to_string(p.down_input.block()) + ")");
         add(has_token_scale(d), o.eps == eps_rule::exact ? "S_n (exact)" : "S_n (plain)");
         return to_string(d.settings_.bits()) + " " + std::string(to_string(d.settings_.covers)) +
-               " of model " + d.model_fingerprint_ + ", " +
+               " of model " + d.model_fingerprint() + ", " +
                (transforms.empty() ? "no transforms" : transforms) + ", loss " +
                std::to_string(static_cast<int>(o.loss)) + ", seed " + std::to_string(o.seed) + ", text " +
-               d.text_fingerprints_;
+               fingerprint(d.training_.windows()) + " and " + fingerprint(d.held_out_.windows());
     }
     /// How it is trained.
     [[nodiscard]] static std::string schedule_of(distillation<T> const& d) {

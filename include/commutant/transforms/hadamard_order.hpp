@@ -32,8 +32,8 @@ struct hadamard_recipe {
 /// Above this order the bit rows of a core are not built: they would pass 512 MiB.
 inline constexpr std::size_t largest_hadamard_core = 65536;
 
-/// Above this order a core is not chosen unless the caller asks: it costs that many additions per feature, a
-/// quarter of a linear layer with 4096 outputs.
+/// Above this order a core is not chosen unless the caller asks: it costs a quarter to a half of that many additions per
+/// feature.
 inline constexpr std::size_t largest_practical_hadamard_core = 1024;
 
 /// The construction of a core of this order: Sylvester's if it has one, else Paley's first, else his second.

@@ -12,14 +12,13 @@
 
 #if defined(COMMUTANT_KERNELS_X86)
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace commutant::kernels::detail {
 
-/// The eight signed sums of four rows, numbered as hadamard_plan says.
+/// The eight signed sums of four rows, numbered as core_terms says.
 template <class T>
 COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE void four_row_sums_avx2(T const* x, std::size_t stride,
                                                                typename ymm_of<T>::reg* sums) noexcept {
@@ -90,12 +89,12 @@ COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE void core_batch_avx2(T const* x, std::siz
     }
 }
 
-/// A core known to the compiler, one register of columns at a time.
+/// A grouped core, one register of columns at a time.
 ///
 /// Shape     x: [Core, width] with rows stride apart; target: [Core, width]; table: [2 * Core] registers
 template <class T, std::size_t Core, hadamard_side Side, bool Scale>
-COMMUTANT_TARGET_AVX2 inline void fixed_core_avx2(T const* x, std::size_t stride, T* target,
-                                                  std::size_t width, T* table, T factor) noexcept {
+COMMUTANT_TARGET_AVX2 inline void grouped_core_avx2(T const* x, std::size_t stride, T* target,
+                                                    std::size_t width, T* table, T factor) noexcept {
     using z = ymm_of<T>;
     using terms = core_terms<Core, Side>;
     constexpr std::size_t batch = terms::batch(8);
@@ -138,9 +137,9 @@ template <class T> struct ymm_column {
 
 /// An output of row r, times a factor; of one of two halves less twice the other's row.
 template <class T>
-COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE void write_row_avx2(ymm_column<T> const& c, std::size_t r,
-                                                           typename ymm_of<T>::reg y,
-                                                           typename ymm_of<T>::reg factor) noexcept {
+COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE void write_output_avx2(ymm_column<T> const& c, std::size_t r,
+                                                              typename ymm_of<T>::reg y,
+                                                              typename ymm_of<T>::reg factor) noexcept {
     using z = ymm_of<T>;
     if (c.half.is_one_of_two()) y = z::fma(z::all(T{-2}), z::load(c.x + r * c.stride + c.half.twice), y);
     z::store(c.target + (c.half.first_output + r) * c.width, z::mul(y, factor));
@@ -182,9 +181,9 @@ COMMUTANT_TARGET_AVX2 inline ymm_fold_starts<T> fold_column_avx2(hadamard_plan c
         }
     }
     typename z::reg const factor = z::all(c.factor), nothing = z::all(T{});
-    write_row_avx2(c, 0, z::fma(z::all(sign), total, outer), factor);
-    write_row_avx2(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
-    // No sum begins as -0: adding nothing, or a part times 0, changes none.
+    write_output_avx2(c, 0, z::fma(z::all(sign), total, outer), factor);
+    write_output_avx2(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
+    // No sum begins as -0: adding nothing, or a finite part times 0, changes none.
     if (Skew) return {{z::add(zero, nothing), z::add(zero, nothing)}, z::sub(nothing, outer)};
     return {{z::add(z::add(outer, zero), nothing), z::add(z::sub(outer, zero), nothing)}, nothing};
 }
@@ -216,10 +215,10 @@ COMMUTANT_TARGET_AVX2 inline void unfold_column_avx2(hadamard_plan const& plan, 
         for (std::size_t i = parity; i < n; i += 2) {
             typename z::reg const even = z::load(from.even_sums + i * size);
             typename z::reg const odd = z::load(from.odd_sums + i * size);
-            write_row_avx2(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
-                           factor_a);
-            write_row_avx2(c, opposite_rows[i], z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)),
-                           factor_b);
+            write_output_avx2(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
+                              factor_a);
+            write_output_avx2(c, opposite_rows[i],
+                              z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
         }
     }
 }
@@ -237,13 +236,14 @@ COMMUTANT_TARGET_AVX2 inline void some_sums_avx2(T const* parts, T const* entrie
 #pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j)
             y[t][j] = z::load(starts + (((t + parity) % 2) * Columns + j) * z::lanes);
-    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes, --entries) {
+    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes) {
+        T const* const of_pair = entries - s;
         typename z::reg v[Columns];
 #pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j) v[j] = z::load(parts + j * z::lanes);
 #pragma GCC unroll 4
         for (std::size_t t = 0; t < Count; ++t) {
-            typename z::reg const entry = z::all(entries[t]);
+            typename z::reg const entry = z::all(of_pair[t]);
 #pragma GCC unroll 2
             for (std::size_t j = 0; j < Columns; ++j) y[t][j] = z::fma(v[j], entry, y[t][j]);
         }
@@ -314,7 +314,9 @@ COMMUTANT_TARGET_AVX2 inline void any_core_avx2(hadamard_plan const& plan, T con
         any_core_columns_avx2<T, 2>(plan, x + j, stride, target + j, scratch, factor);
 }
 
-/// Adds part v of the pair S behind a block's first to its outputs First ..
+/// Adds part v of the pair S behind a block's first to its outputs First ...
+///
+/// Note      a choice of three expressions: a function template for each takes compilers half as long again
 template <class Core, bool OfOdd, std::size_t First, std::size_t S, std::size_t... O>
 COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE void add_part_avx2(__m256* y, __m256 v, __m256 one,
                                                           std::index_sequence<O...>) noexcept {
@@ -363,7 +365,7 @@ COMMUTANT_TARGET_AVX2 inline void written_sums_avx2(float const* parts, __m256 e
     }
 }
 
-/// A core known to the compiler.
+/// A folded core known to the compiler.
 template <class Core>
 COMMUTANT_TARGET_AVX2 inline void written_core_avx2(hadamard_plan const& plan, float const* x,
                                                     std::size_t stride, float* target, float* scratch,
@@ -382,21 +384,21 @@ COMMUTANT_TARGET_AVX2 inline void written_core_avx2(hadamard_plan const& plan, f
 }
 
 template <class T, std::size_t Core>
-COMMUTANT_TARGET_AVX2 inline void fixed_core_avx2(hadamard_plan const& plan, T const* x, std::size_t stride,
-                                                  T* target, T* table, T factor) noexcept {
+COMMUTANT_TARGET_AVX2 inline void grouped_core_avx2(hadamard_plan const& plan, T const* x, std::size_t stride,
+                                                    T* target, T* table, T factor) noexcept {
     std::size_t const width = plan.butterflies();
     if (plan.side() == hadamard_side::plain) {
         if (factor == T{1})
-            fixed_core_avx2<T, Core, hadamard_side::plain, false>(x, stride, target, width, table, factor);
+            grouped_core_avx2<T, Core, hadamard_side::plain, false>(x, stride, target, width, table, factor);
         else
-            fixed_core_avx2<T, Core, hadamard_side::plain, true>(x, stride, target, width, table, factor);
+            grouped_core_avx2<T, Core, hadamard_side::plain, true>(x, stride, target, width, table, factor);
     } else {
         if (factor == T{1})
-            fixed_core_avx2<T, Core, hadamard_side::transposed, false>(x, stride, target, width, table,
-                                                                       factor);
+            grouped_core_avx2<T, Core, hadamard_side::transposed, false>(x, stride, target, width, table,
+                                                                         factor);
         else
-            fixed_core_avx2<T, Core, hadamard_side::transposed, true>(x, stride, target, width, table,
-                                                                      factor);
+            grouped_core_avx2<T, Core, hadamard_side::transposed, true>(x, stride, target, width, table,
+                                                                        factor);
     }
 }
 
@@ -407,11 +409,11 @@ COMMUTANT_TARGET_AVX2 inline void core_avx2(hadamard_plan const& plan, T const* 
     if constexpr (sizeof(T) == 4) {
         switch (plan.core()) {
             case 12:
-                return fixed_core_avx2<T, 12>(plan, x, stride, target, table, factor);
+                return grouped_core_avx2<T, 12>(plan, x, stride, target, table, factor);
             case 20:
-                return fixed_core_avx2<T, 20>(plan, x, stride, target, table, factor);
+                return grouped_core_avx2<T, 20>(plan, x, stride, target, table, factor);
             case 28:
-                return fixed_core_avx2<T, 28>(plan, x, stride, target, table, factor);
+                return grouped_core_avx2<T, 28>(plan, x, stride, target, table, factor);
             default:
                 if (with_written_core(plan.core(), [&](auto core) {
                         written_core_avx2<decltype(core)>(plan, x, stride, target, table, factor);

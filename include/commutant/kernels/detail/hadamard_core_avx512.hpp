@@ -12,10 +12,8 @@
 
 #if defined(COMMUTANT_KERNELS_X86)
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
 namespace commutant::kernels::detail {
@@ -60,9 +58,9 @@ template <class T>
 
 /// An output of row r, times a factor; of one of two halves less twice the other's row.
 template <class T>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void write_row_avx512(zmm_column<T> const& c, std::size_t r,
-                                                                 typename zmm_of<T>::reg y,
-                                                                 typename zmm_of<T>::reg factor) noexcept {
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void write_output_avx512(zmm_column<T> const& c, std::size_t r,
+                                                                    typename zmm_of<T>::reg y,
+                                                                    typename zmm_of<T>::reg factor) noexcept {
     using z = zmm_of<T>;
     if (c.half.is_one_of_two()) y = z::fma(z::all(T{-2}), z::load(c.x + r * c.stride + c.half.twice), y);
     z::store(c.target + (c.half.first_output + r) * c.width, z::mul(y, factor));
@@ -104,9 +102,9 @@ COMMUTANT_TARGET_AVX512BW inline zmm_fold_starts<T> fold_column_avx512(hadamard_
         }
     }
     typename z::reg const factor = z::all(c.factor), nothing = z::all(T{});
-    write_row_avx512(c, 0, z::fma(z::all(sign), total, outer), factor);
-    write_row_avx512(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
-    // No sum begins as -0: adding nothing, or a part times 0, changes none.
+    write_output_avx512(c, 0, z::fma(z::all(sign), total, outer), factor);
+    write_output_avx512(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
+    // No sum begins as -0: adding nothing, or a finite part times 0, changes none.
     if (Skew) return {{z::add(zero, nothing), z::add(zero, nothing)}, z::sub(nothing, outer)};
     return {{z::add(z::add(outer, zero), nothing), z::add(z::sub(outer, zero), nothing)}, nothing};
 }
@@ -139,10 +137,10 @@ COMMUTANT_TARGET_AVX512BW inline void unfold_column_avx512(hadamard_plan const& 
         for (std::size_t i = parity; i < n; i += 2) {
             typename z::reg const even = z::load(from.even_sums + i * size);
             typename z::reg const odd = z::load(from.odd_sums + i * size);
-            write_row_avx512(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
-                             factor_a);
-            write_row_avx512(c, opposite_rows[i],
-                             z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
+            write_output_avx512(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
+                                factor_a);
+            write_output_avx512(c, opposite_rows[i],
+                                z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
         }
     }
 }
@@ -161,13 +159,14 @@ COMMUTANT_TARGET_AVX512BW inline void some_sums_avx512(T const* parts, T const* 
 #pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j)
             y[t][j] = z::load(starts + (((t + parity) % 2) * Columns + j) * z::lanes);
-    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes, --entries) {
+    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes) {
+        T const* const of_pair = entries - s;
         typename z::reg v[Columns];
 #pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j) v[j] = z::load_apart(parts + j * z::lanes);
 #pragma GCC unroll 8
         for (std::size_t t = 0; t < Count; ++t) {
-            typename z::reg const entry = z::all(entries[t]);
+            typename z::reg const entry = z::all(of_pair[t]);
 #pragma GCC unroll 2
             for (std::size_t j = 0; j < Columns; ++j) y[t][j] = z::fma(v[j], entry, y[t][j]);
         }
@@ -239,6 +238,8 @@ COMMUTANT_TARGET_AVX512BW inline void any_core_avx512(hadamard_plan const& plan,
 }
 
 /// Adds part v of the pair S behind a block's first to its outputs: sums on the adders, differences on the multipliers.
+///
+/// Note      a choice of three expressions: a function template for each takes compilers half as long again
 template <class Core, bool OfOdd, std::size_t S, std::size_t... O>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_part_avx512(__m512* y, __m512 v, __m512 one,
                                                                 std::index_sequence<O...>) noexcept {
@@ -280,7 +281,7 @@ COMMUTANT_TARGET_AVX512BW inline void written_sums_avx512(float const* parts, __
     }
 }
 
-/// A core known to the compiler.
+/// A folded core known to the compiler.
 template <class Core>
 COMMUTANT_TARGET_AVX512BW inline void written_core_avx512(hadamard_plan const& plan, zmm_rows<float> rows,
                                                           float* target, float* scratch,
@@ -297,7 +298,7 @@ COMMUTANT_TARGET_AVX512BW inline void written_core_avx512(hadamard_plan const& p
         }
 }
 
-/// The eight signed sums of the four rows of a group, numbered as hadamard_plan says; groups are asked for in order.
+/// The eight signed sums of the four rows of a group, numbered as core_terms says; groups are asked for in order.
 template <class T, std::size_t Group>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums_avx512(T const*& row, std::ptrdiff_t apart,
                                                                      typename zmm_of<T>::reg* sums) noexcept {
@@ -377,13 +378,13 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void core_batch_avx512(T* x, std::siz
     }
 }
 
-/// A core known to the compiler, one register of columns at a time, in place. Outputs are written last row first: rows
+/// A grouped core, one register of columns at a time, in place. Outputs are written last row first: rows
 /// may be a multiple of the cache's way apart, and those read last are still there.
 ///
 /// Shape     x: [Core, width]; table: [2 * Core] registers
 template <class T, std::size_t Core, hadamard_side Side, bool Scale>
-COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T* x, std::size_t width, T* table,
-                                                        T factor) noexcept {
+COMMUTANT_TARGET_AVX512BW inline void grouped_core_avx512(T* x, std::size_t width, T* table,
+                                                          T factor) noexcept {
     using z = zmm_of<T>;
     using terms = core_terms<Core, Side>;
     constexpr std::size_t batch = terms::batch(16);
@@ -406,34 +407,34 @@ COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(T* x, std::size_t width,
 }
 
 template <class T, std::size_t Core>
-COMMUTANT_TARGET_AVX512BW inline void fixed_core_avx512(hadamard_plan const& plan, T* x, T* table,
-                                                        T factor) noexcept {
+COMMUTANT_TARGET_AVX512BW inline void grouped_core_avx512(hadamard_plan const& plan, T* x, T* table,
+                                                          T factor) noexcept {
     std::size_t const width = plan.butterflies();
     if (plan.side() == hadamard_side::plain) {
         if (factor == T{1})
-            fixed_core_avx512<T, Core, hadamard_side::plain, false>(x, width, table, factor);
+            grouped_core_avx512<T, Core, hadamard_side::plain, false>(x, width, table, factor);
         else
-            fixed_core_avx512<T, Core, hadamard_side::plain, true>(x, width, table, factor);
+            grouped_core_avx512<T, Core, hadamard_side::plain, true>(x, width, table, factor);
     } else {
         if (factor == T{1})
-            fixed_core_avx512<T, Core, hadamard_side::transposed, false>(x, width, table, factor);
+            grouped_core_avx512<T, Core, hadamard_side::transposed, false>(x, width, table, factor);
         else
-            fixed_core_avx512<T, Core, hadamard_side::transposed, true>(x, width, table, factor);
+            grouped_core_avx512<T, Core, hadamard_side::transposed, true>(x, width, table, factor);
     }
 }
 
 /// A core that is_grouped_core.
 template <class T>
-COMMUTANT_TARGET_AVX512BW inline void grouped_core_avx512(hadamard_plan const& plan, T* x, T* table,
-                                                          T factor) noexcept {
+COMMUTANT_TARGET_AVX512BW inline void apply_grouped_core_avx512(hadamard_plan const& plan, T* x, T* table,
+                                                                T factor) noexcept {
     if constexpr (sizeof(T) == 4) {
         switch (plan.core()) {
             case 12:
-                return fixed_core_avx512<T, 12>(plan, x, table, factor);
+                return grouped_core_avx512<T, 12>(plan, x, table, factor);
             case 20:
-                return fixed_core_avx512<T, 20>(plan, x, table, factor);
+                return grouped_core_avx512<T, 20>(plan, x, table, factor);
             default:
-                return fixed_core_avx512<T, 28>(plan, x, table, factor);
+                return grouped_core_avx512<T, 28>(plan, x, table, factor);
         }
     }
 }
@@ -448,7 +449,7 @@ COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& pla
     zmm_butterfly_ends<T> const first_ends{ends.flips, ends.element, T{1}, ends.lines_ahead};
     if (is_grouped_core<T>(plan.core())) {
         butterflies_avx512<T>(source, target, plan.size(), width, first_ends);
-        return grouped_core_avx512<T>(plan, target, scratch, ends.factor);
+        return apply_grouped_core_avx512<T>(plan, target, scratch, ends.factor);
     }
     // A core reads the same columns of all rows. Rows that lie apart compete for the same places in the cache.
     bool const by_column = width <= longest_run_by_column<T>;

@@ -12,14 +12,13 @@
 
 #if defined(COMMUTANT_KERNELS_PORTABLE_VECTORS)
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace commutant::kernels::detail {
 
-/// The eight signed sums of four rows, numbered as hadamard_plan says.
+/// The eight signed sums of four rows, numbered as core_terms says.
 template <class T>
 COMMUTANT_INLINE void four_row_sums_portable(T const* x, std::size_t stride,
                                              typename v16_of<T>::reg* sums) noexcept {
@@ -88,12 +87,12 @@ COMMUTANT_INLINE void core_batch_portable(T const* x, std::size_t stride, T* tar
     }
 }
 
-/// A core known to the compiler, one register of columns at a time.
+/// A grouped core, one register of columns at a time.
 ///
 /// Shape     x: [Core, width] with rows stride apart; target: [Core, width]; table: [2 * Core] registers
 template <class T, std::size_t Core, hadamard_side Side, bool Scale>
-inline void fixed_core_portable(T const* x, std::size_t stride, T* target, std::size_t width, T* table,
-                                T factor) noexcept {
+inline void grouped_core_portable(T const* x, std::size_t stride, T* target, std::size_t width, T* table,
+                                  T factor) noexcept {
     using z = v16_of<T>;
     using terms = core_terms<Core, Side>;
     constexpr std::size_t batch = terms::batch(8);
@@ -135,8 +134,8 @@ template <class T> struct v16_column {
 
 /// An output of row r, times a factor; of one of two halves less twice the other's row.
 template <class T>
-COMMUTANT_INLINE void write_row_portable(v16_column<T> const& c, std::size_t r, typename v16_of<T>::reg y,
-                                         typename v16_of<T>::reg factor) noexcept {
+COMMUTANT_INLINE void write_output_portable(v16_column<T> const& c, std::size_t r, typename v16_of<T>::reg y,
+                                            typename v16_of<T>::reg factor) noexcept {
     using z = v16_of<T>;
     if (c.half.is_one_of_two()) y = z::fma(z::all(T{-2}), z::load(c.x + r * c.stride + c.half.twice), y);
     z::store(c.target + (c.half.first_output + r) * c.width, z::mul(y, factor));
@@ -176,9 +175,9 @@ inline v16_fold_starts<T> fold_column_portable(hadamard_plan const& plan, v16_co
         }
     }
     typename z::reg const factor = z::all(c.factor), nothing = z::all(T{});
-    write_row_portable(c, 0, z::fma(z::all(sign), total, outer), factor);
-    write_row_portable(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
-    // No sum begins as -0: adding nothing, or a part times 0, changes none.
+    write_output_portable(c, 0, z::fma(z::all(sign), total, outer), factor);
+    write_output_portable(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
+    // No sum begins as -0: adding nothing, or a finite part times 0, changes none.
     if (Skew) return {{z::add(zero, nothing), z::add(zero, nothing)}, z::sub(nothing, outer)};
     return {{z::add(z::add(outer, zero), nothing), z::add(z::sub(outer, zero), nothing)}, nothing};
 }
@@ -208,10 +207,10 @@ inline void unfold_column_portable(hadamard_plan const& plan, v16_column<T> cons
         for (std::size_t i = parity; i < n; i += 2) {
             typename z::reg const even = z::load(from.even_sums + i * size);
             typename z::reg const odd = z::load(from.odd_sums + i * size);
-            write_row_portable(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
-                               factor_a);
-            write_row_portable(c, opposite_rows[i],
-                               z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
+            write_output_portable(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
+                                  factor_a);
+            write_output_portable(c, opposite_rows[i],
+                                  z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
         }
     }
 }
@@ -229,13 +228,14 @@ inline void some_sums_portable(T const* parts, T const* entries, std::size_t n_p
 #pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j)
             y[t][j] = z::load(starts + (((t + parity) % 2) * Columns + j) * z::lanes);
-    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes, --entries) {
+    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes) {
+        T const* const of_pair = entries - s;
         typename z::reg v[Columns];
 #pragma GCC unroll 2
         for (std::size_t j = 0; j < Columns; ++j) v[j] = z::load(parts + j * z::lanes);
 #pragma GCC unroll 4
         for (std::size_t t = 0; t < Count; ++t) {
-            typename z::reg const entry = z::all(entries[t]);
+            typename z::reg const entry = z::all(of_pair[t]);
 #pragma GCC unroll 2
             for (std::size_t j = 0; j < Columns; ++j) y[t][j] = z::fma(v[j], entry, y[t][j]);
         }
@@ -308,7 +308,9 @@ inline void any_core_portable(hadamard_plan const& plan, T const* x, std::size_t
         any_core_columns_portable<T, 2>(plan, x + j, stride, target + j, scratch, factor);
 }
 
-/// Adds part v of the pair S behind a block's first to its outputs First ..
+/// Adds part v of the pair S behind a block's first to its outputs First ...
+///
+/// Note      a choice of three expressions: a function template for each takes compilers half as long again
 template <class Core, bool OfOdd, std::size_t First, std::size_t S, std::size_t... O>
 COMMUTANT_INLINE void add_part_portable(v16_of<float>::reg* y, v16_of<float>::reg v,
                                         std::index_sequence<O...>) noexcept {
@@ -355,7 +357,7 @@ inline void written_sums_portable(float const* parts, v16_of<float>::reg even_pa
     }
 }
 
-/// A core known to the compiler.
+/// A folded core known to the compiler.
 template <class Core>
 inline void written_core_portable(hadamard_plan const& plan, float const* x, std::size_t stride,
                                   float* target, float* scratch, float factor) noexcept {
@@ -373,22 +375,23 @@ inline void written_core_portable(hadamard_plan const& plan, float const* x, std
 }
 
 template <class T, std::size_t Core>
-inline void fixed_core_portable(hadamard_plan const& plan, T const* x, std::size_t stride, T* target,
-                                T* table, T factor) noexcept {
+inline void grouped_core_portable(hadamard_plan const& plan, T const* x, std::size_t stride, T* target,
+                                  T* table, T factor) noexcept {
     std::size_t const width = plan.butterflies();
     if (plan.side() == hadamard_side::plain) {
         if (factor == T{1})
-            fixed_core_portable<T, Core, hadamard_side::plain, false>(x, stride, target, width, table,
-                                                                      factor);
+            grouped_core_portable<T, Core, hadamard_side::plain, false>(x, stride, target, width, table,
+                                                                        factor);
         else
-            fixed_core_portable<T, Core, hadamard_side::plain, true>(x, stride, target, width, table, factor);
+            grouped_core_portable<T, Core, hadamard_side::plain, true>(x, stride, target, width, table,
+                                                                       factor);
     } else {
         if (factor == T{1})
-            fixed_core_portable<T, Core, hadamard_side::transposed, false>(x, stride, target, width, table,
-                                                                           factor);
+            grouped_core_portable<T, Core, hadamard_side::transposed, false>(x, stride, target, width, table,
+                                                                             factor);
         else
-            fixed_core_portable<T, Core, hadamard_side::transposed, true>(x, stride, target, width, table,
-                                                                          factor);
+            grouped_core_portable<T, Core, hadamard_side::transposed, true>(x, stride, target, width, table,
+                                                                            factor);
     }
 }
 
@@ -399,11 +402,11 @@ inline void core_portable(hadamard_plan const& plan, T const* x, std::size_t str
     if constexpr (sizeof(T) == 4) {
         switch (plan.core()) {
             case 12:
-                return fixed_core_portable<T, 12>(plan, x, stride, target, table, factor);
+                return grouped_core_portable<T, 12>(plan, x, stride, target, table, factor);
             case 20:
-                return fixed_core_portable<T, 20>(plan, x, stride, target, table, factor);
+                return grouped_core_portable<T, 20>(plan, x, stride, target, table, factor);
             case 28:
-                return fixed_core_portable<T, 28>(plan, x, stride, target, table, factor);
+                return grouped_core_portable<T, 28>(plan, x, stride, target, table, factor);
             default:
 #if !defined(COMMUTANT_KERNELS_X86)  // where processors without AVX2 are not worth the time to compile
                 if (with_written_core(plan.core(), [&](auto core) {

@@ -11,7 +11,7 @@
 
 namespace commutant::kernels::detail {
 
-/// Cores whose rows are taken in groups of four, where that is faster than folding: those of 14336, 5120, 3072 and of what is
+/// Cores whose rows are taken in groups of four, where that is as fast as folding: those of 14336, 5120, 3072 and of what is
 /// a power of two times them. Within a group the eight signed sums are formed once, up to a sign, and each output adds
 /// one of them, with its sign: Core / 4 + 3 additions per feature in place of Core.
 template <class T> [[nodiscard]] constexpr bool is_grouped_core(std::size_t core) noexcept {

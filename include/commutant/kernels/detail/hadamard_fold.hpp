@@ -40,6 +40,7 @@ namespace commutant::kernels::detail {
 ///           through the squares g^(2i), otherwise through g^i, and both parts of pair i are taken with the sign (-1)^i.
 ///           even[k], odd[k]: what output i takes of the even and of the odd part of pair i - k; for chi(-1) = 1 and
 ///           k < 0 odd has the other sign. [0] is 0: that entry, a half, is in fold_ends
+/// Shape     [n_pairs] each
 struct fold_tables {
     std::uint16_t* row;
     std::uint16_t* opposite;
@@ -136,8 +137,8 @@ template <std::size_t Order> struct written_core {
 };
 
 /// Calls f with written_core<core>{} if additions of that core are written out, which are those of common models; whether
-/// they are.
-template <class F> inline bool with_written_core(std::size_t core, F const& f) noexcept {
+/// they are. Clang would not compile more than 256 pairs, unless told to.
+template <class F> [[nodiscard]] inline bool with_written_core(std::size_t core, F const& f) noexcept {
     switch (core) {
         case 36:
             f(written_core<36>{});

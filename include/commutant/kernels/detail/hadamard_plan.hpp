@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,8 +20,8 @@ namespace commutant::kernels {
 
 /// What applying H = H_core (x) H_Sylvester needs to know, made once; applying it allocates nothing.
 ///
-/// A core of Paley's is folded, see hadamard_fold.hpp: about core / 4 additions per feature in place of core. One of his
-/// second construction is made of one of half its order, K = C + I, so that core / 8 are left:
+/// A core of Paley's is folded, see hadamard_fold.hpp. One of his second construction is made of one of half its order,
+/// K = C + I:
 ///
 /// Equation  x [K, K - 2 I; K - 2 I, -K] = [(x_0 + x_1) K - 2 x_1, (x_0 - x_1) K - 2 x_0]
 /// Errors    std::invalid_argument if order.power_of_two is not one; std::domain_error if there is no such core
@@ -63,6 +62,8 @@ public:
     /// Rows and columns of what the core is made of.
     [[nodiscard]] std::size_t core_rows() const noexcept { return core() / n_halves_; }
 
+    // Below, what only a plan with a core has.
+
     /// Pairs of rows that the core is folded into, see detail::fold_tables.
     [[nodiscard]] std::size_t n_pairs() const noexcept { return row_.size(); }
     /// [n_pairs] each.
@@ -89,7 +90,7 @@ public:
     /// How the outputs of pair i are put together.
     [[nodiscard]] detail::fold_ends const& ends(std::size_t pair) const noexcept { return ends_[pair % 2]; }
 
-    /// Elements of scratch that applying the plan in place needs, of the type it is applied to: a copy with its rows
+    /// Elements of scratch that applying the plan in place needs, of the type it is applied to: a copy, whose rows may lie
     /// apart, and the parts of the core's rows.
     [[nodiscard]] std::size_t scratch_size() const noexcept {
         if (core() == 1) return 0;
@@ -113,12 +114,12 @@ private:
         opposite_.resize(n);
         struct {
             std::vector<std::int8_t> even, odd;
-        } entries{std::vector<std::int8_t>(n), std::vector<std::int8_t>(n)};
-        detail::write_fold(field, {row_.data(), opposite_.data(), entries.even.data(), entries.odd.data()});
+        } folded{std::vector<std::int8_t>(n), std::vector<std::int8_t>(n)};
+        detail::write_fold(field, {row_.data(), opposite_.data(), folded.even.data(), folded.odd.data()});
         for (bool const of_odd : {false, true})
             for (std::size_t k = 0; k < n + block() - 1; ++k) {  // t - s = k + 1 - n
-                int const entry = k < n ? detail::fold_entry(entries, n, is_skew_, of_odd, 0, n - 1 - k)
-                                        : detail::fold_entry(entries, n, is_skew_, of_odd, k + 1 - n, 0);
+                int const entry = k < n ? detail::fold_entry(folded, n, is_skew_, of_odd, 0, n - 1 - k)
+                                        : detail::fold_entry(folded, n, is_skew_, of_odd, k + 1 - n, 0);
                 entries_[of_odd ? 1 : 0].push_back(static_cast<float>(entry));
                 wide_entries_[of_odd ? 1 : 0].push_back(entry);
             }

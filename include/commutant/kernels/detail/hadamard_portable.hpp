@@ -50,7 +50,7 @@ template <> struct v16_of<float> {
     COMMUTANT_INLINE static reg add(reg a, reg b) noexcept { return a + b; }
     COMMUTANT_INLINE static reg sub(reg a, reg b) noexcept { return a - b; }
     COMMUTANT_INLINE static reg mul(reg a, reg b) noexcept { return a * b; }
-    /// a b + c for b of ones and minus ones, so that it does not matter how often it is rounded.
+    /// a b + c for exact products: one of them 0 or, but for its sign, a power of two, so that it does not matter how often it is rounded.
     COMMUTANT_INLINE static reg fma(reg a, reg b, reg c) noexcept { return a * b + c; }
     /// +1 where the lane's number lacks a bit, -1 where it has it.
     COMMUTANT_INLINE static reg signs(int bit) noexcept {
@@ -101,7 +101,7 @@ template <> struct v16_of<double> {
     COMMUTANT_INLINE static reg add(reg a, reg b) noexcept { return a + b; }
     COMMUTANT_INLINE static reg sub(reg a, reg b) noexcept { return a - b; }
     COMMUTANT_INLINE static reg mul(reg a, reg b) noexcept { return a * b; }
-    /// a b + c for b of ones and minus ones, so that it does not matter how often it is rounded.
+    /// a b + c for exact products: one of them 0 or, but for its sign, a power of two, so that it does not matter how often it is rounded.
     COMMUTANT_INLINE static reg fma(reg a, reg b, reg c) noexcept { return a * b + c; }
     /// +1 where the lane's number lacks a bit, -1 where it has it.
     COMMUTANT_INLINE static reg signs(int bit) noexcept {

@@ -115,21 +115,29 @@ template <class T>
         to.odd[i] = odd;
         to.odd[n + i] = skew ? odd : -odd;
     }
-    // No sum begins as -0: adding nothing, or a part times 0, changes none.
-    T const starts[3] = {skew ? zero + T{} : outer + zero + T{}, skew ? zero + T{} : outer - zero + T{},
-                         skew ? T{} - outer : T{}};
-    for (std::size_t i = 0; i < n; ++i) {
+    // No sum begins as -0: adding nothing, or a finite part times 0, changes none.
+    T const even_starts[2] = {skew ? zero + T{} : outer + zero + T{}, skew ? zero + T{} : outer - zero + T{}};
+    T const odd_start = skew ? T{} - outer : T{};
+    constexpr std::size_t most = 4;  // outputs at once
+    for (std::size_t i = 0; i < n; i += plan.block()) {
         std::size_t const first = fold_begin(n, i);
-        T const* const of_even = plan.entries<T>(false) + (i - first);
-        T const* const of_odd = plan.entries<T>(true) + (i - first);
-        T even = starts[i % 2], odd = starts[2];
-        for (std::size_t s = 0; s < n; ++s) {
-            auto const at = -static_cast<std::ptrdiff_t>(s);
-            if (of_even[at] != 0) even += of_even[at] * to.even[first + s];
-            if (of_odd[at] != 0) odd += of_odd[at] * to.odd[first + s];
+        for (std::size_t t = 0; t < plan.block(); t += most) {
+            std::size_t const count = std::min(most, plan.block() - t);
+            T even[most], odd[most];
+            for (std::size_t k = 0; k < count; ++k)
+                even[k] = even_starts[(first + t + k) % 2], odd[k] = odd_start;
+            for (std::size_t s = 0; s < n; ++s) {
+                T const* const of_even = plan.entries<T>(false) + t - s;
+                T const* const of_odd = plan.entries<T>(true) + t - s;
+                T const even_part = to.even[first + s], odd_part = to.odd[first + s];
+                for (std::size_t k = 0; k < count; ++k) {
+                    even[k] += of_even[k] * even_part;
+                    odd[k] += of_odd[k] * odd_part;
+                }
+            }
+            std::copy_n(even, count, to.even_sums + first + t);
+            std::copy_n(odd, count, to.odd_sums + first + t);
         }
-        to.even_sums[i] = even;
-        to.odd_sums[i] = odd;
     }
     T const sign = static_cast<T>(plan.sign());
     return {outer + sign * total, zero + (skew ? -sign : T{1}) * turned};
