@@ -138,6 +138,9 @@ template <std::size_t Order> struct written_core {
 
 /// Calls f with written_core<core>{} if additions of that core are written out, which are those of common models; whether
 /// they are. Clang would not compile more than 256 pairs, unless told to.
+///
+/// Note      they take compilers some 10 seconds: COMMUTANT_FEW_WRITTEN_CORES leaves two small ones, for results that are the
+///           same and builds where speed is not what matters
 template <class F> [[nodiscard]] inline bool with_written_core(std::size_t core, F const& f) noexcept {
     switch (core) {
         case 36:
@@ -146,6 +149,7 @@ template <class F> [[nodiscard]] inline bool with_written_core(std::size_t core,
         case 44:
             f(written_core<44>{});
             return true;
+#if !defined(COMMUTANT_FEW_WRITTEN_CORES)
         case 60:
             f(written_core<60>{});
             return true;
@@ -173,6 +177,7 @@ template <class F> [[nodiscard]] inline bool with_written_core(std::size_t core,
         case 344:
             f(written_core<344>{});
             return true;
+#endif
         default:
             return false;
     }
