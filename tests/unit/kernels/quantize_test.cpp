@@ -33,30 +33,37 @@ std::vector<std::size_t> lengths() {
 constexpr float nan_ = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// Values on both sides of every bound and tie of a grid, and what has no code.
-void fill(std::span<float> x, std::uint32_t seed, code_grid g, bool with_special) {
+/// Values on both sides of every bound and tie of a grid, and of what 8 bits hold, and, one in so many, what has no code.
+void fill(std::span<float> x, std::uint32_t seed, code_grid g, unsigned one_in_is_special) {
     std::mt19937 random(seed);
     std::uniform_int_distribution<int> half_steps(-40, 40);
     std::uniform_real_distribution<float> wide(-12.0F, 12.0F);
     float const special[] = {nan_,   -nan_,   infinity, -infinity, 3e38F,  -3e38F,
                              1e-40F, -1e-40F, 0.0F,     -0.0F,     2.1e9F, -2.2e9F};
     for (std::size_t i = 0; i < x.size(); ++i) {
-        switch (random() % (with_special ? 3 : 2)) {
-            case 0:
-                x[i] = g.scale * 0.5F * static_cast<float>(half_steps(random));
-                break;
-            case 1:
-                x[i] = g.scale * wide(random);
-                break;
-            default:
-                x[i] = special[random() % 12];
-        }
+        if (one_in_is_special != 0 && random() % one_in_is_special == 0)
+            x[i] = special[random() % 12];
+        else if (random() % 2 == 0)
+            x[i] = g.scale * 0.5F * static_cast<float>(half_steps(random));
+        else
+            x[i] = g.scale * wide(random) * (random() % 100 == 0 ? 20.0F : 1.0F);
     }
 }
 
 std::vector<code_grid> const grids{{1.0F, 0, 4},   {0.37F, 3, 4}, {0.125F, -8, 4}, {2.0F, 7, 4},
                                    {1e-3F, 0, 8},  {0.5F, 5, 8},  {7.0F, -128, 8}, {0.25F, 127, 8},
                                    {0.75F, -1, 3}, {1.5F, 0, 2}};
+
+struct filled_grid {
+    code_grid grid;
+    unsigned one_in_is_special;
+};
+std::vector<filled_grid> const filled_grids = [] {
+    std::vector<filled_grid> r;
+    for (code_grid const& g : grids)
+        for (unsigned const one_in : {0U, 3U, 500U}) r.push_back({g, one_in});
+    return r;
+}();
 
 struct nibble_case {
     nibble_order order;
@@ -79,8 +86,8 @@ TEST_CASE("quantize: every body gives the scalar body's codes", "[kernels][quant
                 guarded_buffer<float> x(n, side);
                 guarded_buffer<std::int8_t> codes(n, side);
                 std::vector<std::int8_t> expected(n);
-                for (code_grid const& g : grids) {
-                    fill(x.elements(), static_cast<std::uint32_t>(n), g, true);
+                for (auto const& [g, one_in] : filled_grids) {
+                    fill(x.elements(), static_cast<std::uint32_t>(n), g, one_in);
                     body.function(x.data(), 1, n, detail::sink_of(static_codes{g, codes.elements()}));
                     detail::quantize_rows_scalar(x.data(), 1, n, detail::sink_of(static_codes{g, expected}));
                     bool equal = true;
@@ -104,9 +111,9 @@ TEST_CASE("quantize: every body gives the scalar body's nibbles", "[kernels][qua
                     guarded_buffer<float> x(n, side);
                     guarded_buffer<std::uint8_t> packed(packed_int4_size(n), side);
                     std::vector<std::uint8_t> expected(packed_int4_size(n));
-                    for (code_grid const& g : grids) {
+                    for (auto const& [g, one_in] : filled_grids) {
                         if (g.num_bits > 4) continue;
-                        fill(x.elements(), static_cast<std::uint32_t>(n), g, true);
+                        fill(x.elements(), static_cast<std::uint32_t>(n), g, one_in);
                         body.function(
                             x.data(), 1, n,
                             detail::sink_of(static_nibbles{g, packed.elements(), c.order, c.block}));
@@ -130,7 +137,7 @@ TEST_CASE("quantize: each nibble is the code", "[kernels][quantize]") {
             if (c.order == nibble_order::half_split) n *= c.block;
             code_grid const g{0.37F, 3, 4};
             std::vector<float> x(n);
-            fill(x, 3, g, true);
+            fill(x, 3, g, 3);
             std::vector<std::int8_t> codes(n);
             std::vector<std::uint8_t> packed(packed_int4_size(n));
             quantize(x, static_codes{g, codes});
@@ -150,7 +157,7 @@ TEST_CASE("quantize: codes are those of the grid away from ties", "[kernels][qua
     for (code_grid const& g : grids) {
         commutant::grid const reference{g.scale, g.zero_point, g.num_bits, false};
         std::vector<float> x(20000);
-        fill(x, random(), g, true);
+        fill(x, random(), g, 3);
         std::vector<std::int8_t> codes(x.size());
         quantize(x, static_codes{g, codes});
         std::size_t compared = 0;
@@ -216,7 +223,7 @@ TEST_CASE("quantize_rows: packed rows hold the codes of unpacked ones", "[kernel
     for (std::size_t const n : {std::size_t{7}, std::size_t{64}, std::size_t{129}}) {
         constexpr std::size_t n_rows = 3;
         std::vector<float> x(n_rows * n);
-        fill(x, 5, {0.7F, 0, 4}, false);
+        fill(x, 5, {0.7F, 0, 4}, 0);
         std::vector<std::int8_t> codes(n_rows * n);
         std::vector<std::uint8_t> packed(n_rows * packed_int4_size(n));
         std::vector<float> scale(n_rows), scale_2(n_rows);
@@ -245,7 +252,7 @@ TEST_CASE("range_of: every body gives the scalar body's range", "[kernels][quant
             for (against const side : {against::end, against::begin}) {
                 guarded_buffer<float> x(n, side);
                 for (std::uint32_t seed = 0; seed < 4; ++seed) {
-                    fill(x.elements(), seed, {1.0F, 0, 4}, seed % 2 == 1);
+                    fill(x.elements(), seed, {1.0F, 0, 4}, seed % 2 * 3);
                     REQUIRE(body.function(x.data(), n) == detail::range_scalar(x.data(), n));
                 }
                 for (std::size_t at = 0; at < n; ++at) {  // an extreme value in every place

@@ -177,21 +177,36 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_lane_stages(typename zmm_of<
     }
 }
 
-/// Butterflies among 2^Stages registers: sums on the adders, differences there and on the multipliers by turns: measured,
-/// multiply-adds beside 512-bit stores took twice as long as multiplications beside them.
-template <class T, int Stages>
+/// Whether a difference is computed on the multipliers, as low - 1 high, and not on the adders, where all sums are.
+///
+/// Found by measuring every choice of none, half and all for each stage, see docs/explanation/performance.md. A first pass
+/// comes from multiply-adds within registers, a next one from loads; and multiply-adds in front of 512-bit stores wait for
+/// them.
+template <int Stages>
+[[nodiscard]] constexpr bool is_difference_multiplied(bool first_pass, int stage, int difference) noexcept {
+    bool const begins = stage == 0, ends = stage == Stages - 1;
+    if (first_pass ? begins : ends) return false;
+    if (first_pass ? ends : begins) return difference % 2 != 0;
+    return true;
+}
+
+/// Butterflies among 2^Stages registers.
+template <class T, int Stages, bool FirstPass>
 COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_butterflies(typename zmm_of<T>::reg* v,
                                                                 typename zmm_of<T>::reg one) noexcept {
     using z = zmm_of<T>;
 #pragma GCC unroll 4
     for (int s = 0; s < Stages; ++s) {
+        int difference = 0;
 #pragma GCC unroll 16
         for (int i = 0; i < 1 << Stages; ++i) {
             if ((i >> s & 1) != 0) continue;
             typename z::reg const low = v[i];
             typename z::reg const high = v[i + (1 << s)];
             v[i] = z::add(low, high);
-            v[i + (1 << s)] = s % 2 == 0 ? z::sub(low, high) : z::fnma(one, high, low);
+            v[i + (1 << s)] = is_difference_multiplied<Stages>(FirstPass, s, difference++)
+                                  ? z::fnma(one, high, low)
+                                  : z::sub(low, high);
         }
     }
 }
@@ -255,7 +270,7 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void first_registers_avx512(
         zmm_lane_stages<T, at_once>(v + begin, c);
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < N; i += 1 << Stages) zmm_butterflies<T, Stages>(v + i, c.one);
+    for (int i = 0; i < N; i += 1 << Stages) zmm_butterflies<T, Stages, true>(v + i, c.one);
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) {
         if constexpr (Scale) v[i] = z::mul(v[i], c.factor);
@@ -314,7 +329,7 @@ COMMUTANT_TARGET_AVX512BW void next_pass_avx512(T* x, std::size_t distance, T fa
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < n; ++i) v[i] = z::load_apart(zmm_row<T>(row, i, apart));
         if constexpr (Far) prefetch_ahead<n / 4>(far + j * n / 4);
-        zmm_butterflies<T, Stages>(v, c.one);
+        zmm_butterflies<T, Stages, false>(v, c.one);
         row = x + j;
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < n; ++i) {
@@ -397,9 +412,8 @@ COMMUTANT_TARGET_AVX512BW inline void butterflies_avx512(T const* source, T* tar
             break;
     }
     // One run at a time, so that the smaller runs in it are finished in a cache near by. Sixteen rows at multiples of a
-    // way of the first cache (4096 bytes in all of them) would push each other out; and eight leave a first pass of
-    // sixteen registers where otherwise it would be one of eight.
-    bool const sixteen = n / 16 * sizeof(T) < 4096 && across != 7;
+    // way of the first cache (4096 bytes in all of them) would push each other out.
+    bool const sixteen = n / 16 * sizeof(T) < 4096;
     std::size_t const part = sixteen ? n / 16 : n / 8;
     // Where the next run comes from memory, the first pass asks for three quarters of it and the next pass for the rest.
     bool const is_far = ends.lines_ahead != 0 && across <= 8;

@@ -68,22 +68,90 @@ COMMUTANT_TARGET_AVX512BW inline void quantize_avx512(float const* x, std::size_
     }
 }
 
+/// 4-bit codes of a grid in registers: steps saturated to 8 bits, then moved and bounded as bytes, so that a float needs a
+/// multiplication and a conversion, and nothing else of its own.
+struct zmm_nibble_grid {
+    __m512 inverse_scale;
+    __m512i zero_point, lo, hi;
+};
+
+/// Whether bytes have room for every step that a bound or the zero point does not make the same of: any 4-bit grid whose zero
+/// point is a code.
+[[nodiscard]] constexpr bool is_nibble_grid(quantize_constants c) noexcept {
+    int const lo = static_cast<int>(c.low) + c.zero_point, hi = static_cast<int>(c.high) + c.zero_point;
+    return lo >= -8 && hi <= 7 && c.zero_point >= -64 && c.zero_point <= 64;
+}
+
+/// The grid of codes to which something is added, to the first of each pair and to the second.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE zmm_nibble_grid make_zmm_nibble_grid(quantize_constants c,
+                                                                                int first_offset,
+                                                                                int second_offset) noexcept {
+    int const lo = static_cast<int>(c.low) + c.zero_point, hi = static_cast<int>(c.high) + c.zero_point;
+    auto const pair = [=](int code) {
+        auto const first = static_cast<unsigned>(code + first_offset) & 255U;
+        auto const second = static_cast<unsigned>(code + second_offset) & 255U;
+        return static_cast<short>(second << 8 | first);
+    };
+    return {_mm512_set1_ps(c.inverse_scale), _mm512_set1_epi16(pair(c.zero_point)),
+            _mm512_set1_epi16(pair(lo)), _mm512_set1_epi16(pair(hi))};
+}
+
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_rounded_product(float const* x, __m512 by) noexcept {
+    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), by));
+}
+
+/// Steps of four times 16 values as bytes, saturated, in the order of zmm_codes.
+///
+/// What is beyond 32 bits, and NaN, becomes the smallest number, as if it were far below the grid.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_byte_steps(float const* a, float const* b,
+                                                                  float const* c, float const* d,
+                                                                  zmm_nibble_grid const& g) noexcept {
+    __m512 const by = g.inverse_scale;
+    __m512i const ab = _mm512_packs_epi32(zmm_rounded_product(a, by), zmm_rounded_product(b, by));
+    __m512i const cd = _mm512_packs_epi32(zmm_rounded_product(c, by), zmm_rounded_product(d, by));
+    return _mm512_packs_epi16(ab, cd);
+}
+
+/// Whether neither has the smallest number, which may stand for one above the grid.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE bool are_sure(__m512i a, __m512i b) noexcept {
+    return _mm512_cmpeq_epi8_mask(_mm512_min_epi8(a, b), _mm512_set1_epi8(-128)) == 0;
+}
+
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_nibbles(__m512i byte_steps,
+                                                               zmm_nibble_grid const& g) noexcept {
+    __m512i const codes = _mm512_adds_epi8(byte_steps, g.zero_point);
+    return _mm512_min_epi8(_mm512_max_epi8(codes, g.lo), g.hi);
+}
+
 /// Neighbours in one byte: 128 values, or 16 and fewer at the end.
 COMMUTANT_TARGET_AVX512BW inline void quantize_pairs_avx512(float const* x, std::size_t n, bool high_first,
                                                             quantize_constants c,
                                                             std::uint8_t* packed) noexcept {
-    zmm_grid const g = make_zmm_grid(c);
-    __m512i const nibble = _mm512_set1_epi8(15);
+    constexpr int offset = 8;  // of the nibble that comes to lie low, so that it is never negative
+    zmm_grid const any = make_zmm_grid(c);
+    zmm_nibble_grid const g = make_zmm_nibble_grid(c, high_first ? 0 : offset, high_first ? offset : 0);
+    bool const fits = is_nibble_grid(c);
+    __m512i const nibble = _mm512_set1_epi8(15), offsets = _mm512_set1_epi8(offset);
     __m512i const weights = _mm512_set1_epi16(high_first ? 0x0110 : 0x1001);
     // A quarter holds two bytes of each of eight times 16 values.
     __m512i const order = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19,
                                            11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
     std::size_t i = 0;
     for (; i + 128 <= n; i += 128) {
-        __m512i const a = zmm_codes(x + i, x + i + 16, x + i + 32, x + i + 48, g);
-        __m512i const b = zmm_codes(x + i + 64, x + i + 80, x + i + 96, x + i + 112, g);
-        __m512i const bytes = _mm512_packus_epi16(_mm512_maddubs_epi16(_mm512_and_si512(a, nibble), weights),
-                                                  _mm512_maddubs_epi16(_mm512_and_si512(b, nibble), weights));
+        float const* const y = x + i + 64;
+        __m512i a = zmm_byte_steps(x + i, x + i + 16, x + i + 32, x + i + 48, g);
+        __m512i b = zmm_byte_steps(y, y + 16, y + 32, y + 48, g);
+        __m512i bytes;
+        if (fits && are_sure(a, b)) [[likely]] {
+            // 16 high + low, where high has a sign
+            a = _mm512_maddubs_epi16(weights, zmm_nibbles(a, g));
+            b = _mm512_maddubs_epi16(weights, zmm_nibbles(b, g));
+            bytes = _mm512_xor_si512(_mm512_packs_epi16(a, b), offsets);
+        } else {
+            a = _mm512_and_si512(zmm_codes(x + i, x + i + 16, x + i + 32, x + i + 48, any), nibble);
+            b = _mm512_and_si512(zmm_codes(y, y + 16, y + 32, y + 48, any), nibble);
+            bytes = _mm512_packus_epi16(_mm512_maddubs_epi16(a, weights), _mm512_maddubs_epi16(b, weights));
+        }
         _mm512_storeu_si512(packed + i / 2, _mm512_permutexvar_epi16(order, bytes));
     }
     for (; i < n; i += 16) {
@@ -101,16 +169,25 @@ COMMUTANT_TARGET_AVX512BW inline void quantize_pairs_avx512(float const* x, std:
 COMMUTANT_TARGET_AVX512BW inline void quantize_halves_avx512(float const* x, std::size_t n, std::size_t block,
                                                              quantize_constants c,
                                                              std::uint8_t* packed) noexcept {
-    zmm_grid const g = make_zmm_grid(c);
+    zmm_grid const any = make_zmm_grid(c);
+    zmm_nibble_grid const g = make_zmm_nibble_grid(c, 0, 0);
+    bool const fits = is_nibble_grid(c);
     std::size_t const half = block / 2;
     __m512i const order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     low_half_cursor cursor{half};
     std::size_t i = 0;  // bytes
     for (; i + 64 <= n / 2; i += 64) {
-        float const* from[4];
-        for (float const*& f : from) f = x + cursor.next(16);
-        __m512i const low = zmm_codes(from[0], from[1], from[2], from[3], g);
-        __m512i const high = zmm_codes(from[0] + half, from[1] + half, from[2] + half, from[3] + half, g);
+        float const *from[4], *far[4];
+        for (int k = 0; k < 4; ++k) from[k] = x + cursor.next(16), far[k] = from[k] + half;
+        __m512i low = zmm_byte_steps(from[0], from[1], from[2], from[3], g);
+        __m512i high = zmm_byte_steps(far[0], far[1], far[2], far[3], g);
+        if (fits && are_sure(low, high)) [[likely]] {
+            low = zmm_nibbles(low, g);
+            high = zmm_nibbles(high, g);
+        } else {
+            low = zmm_codes(from[0], from[1], from[2], from[3], any);
+            high = zmm_codes(far[0], far[1], far[2], far[3], any);
+        }
         // 0xac: the bits of low where the mask is set, else those of high
         __m512i const bytes =
             _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, _mm512_slli_epi16(high, 4), 0xca);
