@@ -59,16 +59,18 @@ timing summarised(contestant const& c, std::size_t calls, double error, std::vec
 
 }  // namespace
 
-quiet_watch::quiet_watch(contestant loop, double enough) : loop_(std::move(loop)), enough_(enough) {
+quiet_watch::quiet_watch(contestant loop, double enough, bool processor_time)
+    : loop_(std::move(loop)), enough_(enough), processor_time_(processor_time) {
     for (int i = 0; i < 50; ++i) rate();
 }
 
 double quiet_watch::rate() {
     constexpr double least_seconds = 2e-4;
-    effort const by_processor_time;
+    effort how;
+    how.processor_time = processor_time_;
     std::size_t calls = 0;
     double seconds = 0;
-    for (; seconds < least_seconds; ++calls) seconds += seconds_of(loop_, 1, by_processor_time);
+    for (; seconds < least_seconds; ++calls) seconds += seconds_of(loop_, 1, how);
     double const rate = static_cast<double>(calls) / seconds;
     best_ = std::max(best_, rate);
     return rate;

@@ -89,8 +89,8 @@ struct measures {
 /// change, or only what else the memory is used for.
 class quiet_watch {
 public:
-    /// enough: the part of the loop's best rate that counts as quiet
-    quiet_watch(contestant loop, double enough);
+    /// enough: the part of the loop's best rate that counts as quiet; processor_time: as effort has it
+    quiet_watch(contestant loop, double enough, bool processor_time);
     /// Calls of the loop a second, now.
     double rate();
     /// A rate of the best there has been so far, of what is enough.
@@ -99,6 +99,7 @@ public:
 private:
     contestant loop_;
     double enough_;
+    bool processor_time_;
     double best_ = 0;
 };
 

@@ -100,22 +100,26 @@ run_results hold_all(session const& s, std::string const& filter,
     for (auto* add :
          {add_peaks, add_gemm, add_memory_bound_gemm, add_small_gemm, add_block, add_hadamard, add_transfers})
         add(contests, s);
+    std::regex const wanted(filter);
+    std::erase_if(contests, [&](contest const& c) { return !std::regex_search(c.name, wanted); });
+
     std::optional<quiet_watch> processor, memory;
     std::size_t attempts_left = 80;
     effort how = s.how();
-    if (s.n_threads == 1) {
-        for (char const* name : {"peak int8", "peak fp32"})
-            if (auto loop = compute_peak(name, 1); !processor && !loop.empty())
-                processor.emplace(std::move(loop[0]), 0.93);
+    for (char const* name : {"peak int8", "peak fp32"})
+        if (auto loop = compute_peak(name, s.n_threads); !processor && !loop.empty())
+            processor.emplace(std::move(loop[0]), 0.93, how.processor_time);
+    bool const any_uses_memory =
+        std::any_of(contests.begin(), contests.end(), [](contest const& c) { return c.uses_memory; });
+    if (s.n_threads == 1 && any_uses_memory)
         memory.emplace(
-            bandwidth_peak("read", "memory", std::size_t{8} << 20, sizes_of_memory().beyond_caches, 1), 0.85);
-        if (processor) how.processor = &*processor;
-        how.memory = &*memory;
-        how.attempts_left = &attempts_left;
-    }
-    std::regex const wanted(filter);
+            bandwidth_peak("read", "memory", std::size_t{8} << 20, sizes_of_memory().beyond_caches, 1), 0.85,
+            how.processor_time);
+    if (processor) how.processor = &*processor;
+    if (memory) how.memory = &*memory;
+    how.attempts_left = &attempts_left;
+
     for (contest const& c : contests) {
-        if (!std::regex_search(c.name, wanted)) continue;
         r.contests.push_back(hold_and_judge(c, how, r.figures));
         say(r.contests.back());
         save(r);

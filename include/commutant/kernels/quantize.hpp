@@ -84,13 +84,20 @@ inline void quantize_rows(std::span<float const> x, std::size_t n_rows, dynamic_
     if (n_rows == 0) return;
     dispatched<detail::quantize_rows_bodies>{}(x.data(), n_rows, x.size() / n_rows, detail::sink_of(out));
 }
+
+/// Codes of rows on one grid.
+///
+/// Shape     x: [n_rows, x.size() / n_rows]
+/// Alias     out and x lie apart
 inline void quantize_rows(std::span<float const> x, std::size_t n_rows, static_codes out) noexcept {
     if (n_rows == 0) return;
-    dispatched<detail::quantize_rows_bodies>{}(x.data(), n_rows, x.size() / n_rows, detail::sink_of(out));
+    quantize(x.first(x.size() / n_rows * n_rows), out);  // rows are not worth a start each
 }
 inline void quantize_rows(std::span<float const> x, std::size_t n_rows, static_nibbles out) noexcept {
     if (n_rows == 0) return;
-    dispatched<detail::quantize_rows_bodies>{}(x.data(), n_rows, x.size() / n_rows, detail::sink_of(out));
+    std::size_t const row_size = x.size() / n_rows;
+    if (row_size % 2 == 0) return quantize(x.first(n_rows * row_size), out);  // none begins within a byte
+    dispatched<detail::quantize_rows_bodies>{}(x.data(), n_rows, row_size, detail::sink_of(out));
 }
 
 }  // namespace commutant::kernels

@@ -244,6 +244,33 @@ TEST_CASE("quantize_rows: packed rows hold the codes of unpacked ones", "[kernel
     }
 }
 
+TEST_CASE("quantize_rows: on one grid, every row is as quantised by itself", "[kernels][quantize]") {
+    code_grid const g{0.25F, 3, 4};
+    constexpr std::size_t n_rows = 3;
+    for (nibble_case const c : nibble_cases) {
+        for (std::size_t n : {std::size_t{1}, std::size_t{6}, std::size_t{33}, std::size_t{130}}) {
+            if (c.order == nibble_order::half_split) n *= c.block;
+            std::vector<float> x(n_rows * n);
+            fill(x, static_cast<std::uint32_t>(n), g, 3);
+            std::size_t const row_bytes = packed_int4_size(n);
+            std::vector<std::int8_t> codes(n_rows * n), row_codes(n);
+            std::vector<std::uint8_t> packed(n_rows * row_bytes), row_packed(row_bytes);
+            quantize_rows(x, n_rows, static_codes{g, codes});
+            quantize_rows(x, n_rows, static_nibbles{g, packed, c.order, c.block});
+            for (std::size_t r = 0; r < n_rows; ++r) {
+                INFO("row " << r << " of " << n);
+                auto const row = std::span<float const>(x).subspan(r * n, n);
+                quantize(row, static_codes{g, row_codes});
+                quantize(row, static_nibbles{g, row_packed, c.order, c.block});
+                REQUIRE(std::equal(row_codes.begin(), row_codes.end(),
+                                   codes.begin() + static_cast<std::ptrdiff_t>(r * n)));
+                REQUIRE(std::equal(row_packed.begin(), row_packed.end(),
+                                   packed.begin() + static_cast<std::ptrdiff_t>(r * row_bytes)));
+            }
+        }
+    }
+}
+
 TEST_CASE("range_of: every body gives the scalar body's range", "[kernels][quantize]") {
     for (auto const& body : detail::range_bodies) {
         if (!is_supported(body.level)) continue;

@@ -123,37 +123,56 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_nibbles(__m512i byte_step
     return _mm512_min_epi8(_mm512_max_epi8(codes, g.lo), g.hi);
 }
 
+/// Eight times 16 bytes, of which a quarter holds two each, in order.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512i zmm_ordered_pairs(__m512i bytes) noexcept {
+    return _mm512_permutexvar_epi16(
+        _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19, 11, 3, 26, 18,
+                         10, 2, 25, 17, 9, 1, 24, 16, 8, 0),
+        bytes);
+}
+
+/// Neighbours in one byte, 128 values on any grid.
+///
+/// Kept out of the loop that calls it for what is rare, so that its constants do not take that loop's registers.
+[[gnu::noinline]] COMMUTANT_TARGET_AVX512BW inline void quantize_128_pairs(float const* x, bool high_first,
+                                                                           quantize_constants c,
+                                                                           std::uint8_t* packed) noexcept {
+    zmm_grid const g = make_zmm_grid(c);
+    __m512i const nibble = _mm512_set1_epi8(15);
+    __m512i const weights = _mm512_set1_epi16(high_first ? 0x0110 : 0x1001);
+    float const* const y = x + 64;
+    __m512i const a = _mm512_and_si512(zmm_codes(x, x + 16, x + 32, x + 48, g), nibble);
+    __m512i const b = _mm512_and_si512(zmm_codes(y, y + 16, y + 32, y + 48, g), nibble);
+    _mm512_storeu_si512(packed, zmm_ordered_pairs(_mm512_packus_epi16(_mm512_maddubs_epi16(a, weights),
+                                                                      _mm512_maddubs_epi16(b, weights))));
+}
+
 /// Neighbours in one byte: 128 values, or 16 and fewer at the end.
 COMMUTANT_TARGET_AVX512BW inline void quantize_pairs_avx512(float const* x, std::size_t n, bool high_first,
                                                             quantize_constants c,
                                                             std::uint8_t* packed) noexcept {
     constexpr int offset = 8;  // of the nibble that comes to lie low, so that it is never negative
-    zmm_grid const any = make_zmm_grid(c);
-    zmm_nibble_grid const g = make_zmm_nibble_grid(c, high_first ? 0 : offset, high_first ? offset : 0);
-    bool const fits = is_nibble_grid(c);
-    __m512i const nibble = _mm512_set1_epi8(15), offsets = _mm512_set1_epi8(offset);
-    __m512i const weights = _mm512_set1_epi16(high_first ? 0x0110 : 0x1001);
-    // A quarter holds two bytes of each of eight times 16 values.
-    __m512i const order = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19,
-                                           11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
     std::size_t i = 0;
-    for (; i + 128 <= n; i += 128) {
-        float const* const y = x + i + 64;
-        __m512i a = zmm_byte_steps(x + i, x + i + 16, x + i + 32, x + i + 48, g);
-        __m512i b = zmm_byte_steps(y, y + 16, y + 32, y + 48, g);
-        __m512i bytes;
-        if (fits && are_sure(a, b)) [[likely]] {
+    if (is_nibble_grid(c)) {
+        zmm_nibble_grid const g = make_zmm_nibble_grid(c, high_first ? 0 : offset, high_first ? offset : 0);
+        __m512i const offsets = _mm512_set1_epi8(offset);
+        __m512i const weights = _mm512_set1_epi16(high_first ? 0x0110 : 0x1001);
+        for (; i + 128 <= n; i += 128) {
+            float const* const y = x + i + 64;
+            __m512i a = zmm_byte_steps(x + i, x + i + 16, x + i + 32, x + i + 48, g);
+            __m512i b = zmm_byte_steps(y, y + 16, y + 32, y + 48, g);
+            if (!are_sure(a, b)) [[unlikely]] {
+                quantize_128_pairs(x + i, high_first, c, packed + i / 2);
+                continue;
+            }
             // 16 high + low, where high has a sign
             a = _mm512_maddubs_epi16(weights, zmm_nibbles(a, g));
             b = _mm512_maddubs_epi16(weights, zmm_nibbles(b, g));
-            bytes = _mm512_xor_si512(_mm512_packs_epi16(a, b), offsets);
-        } else {
-            a = _mm512_and_si512(zmm_codes(x + i, x + i + 16, x + i + 32, x + i + 48, any), nibble);
-            b = _mm512_and_si512(zmm_codes(y, y + 16, y + 32, y + 48, any), nibble);
-            bytes = _mm512_packus_epi16(_mm512_maddubs_epi16(a, weights), _mm512_maddubs_epi16(b, weights));
+            __m512i const bytes = _mm512_xor_si512(_mm512_packs_epi16(a, b), offsets);
+            _mm512_storeu_si512(packed + i / 2, zmm_ordered_pairs(bytes));
         }
-        _mm512_storeu_si512(packed + i / 2, _mm512_permutexvar_epi16(order, bytes));
     }
+    for (; i + 128 <= n; i += 128) quantize_128_pairs(x + i, high_first, c, packed + i / 2);
     for (; i < n; i += 16) {
         std::size_t const left = n - i < 16 ? n - i : 16;
         __mmask16 const some = static_cast<__mmask16>(first_lanes(left));
