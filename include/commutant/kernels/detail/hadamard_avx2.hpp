@@ -33,6 +33,12 @@ template <> struct ymm_of<float> {
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static reg load(float const* p) noexcept {
         return _mm256_loadu_ps(p);
     }
+    /// A load that is not made part of the instructions that use it.
+    COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static reg load_apart(float const* p) noexcept {
+        reg v = load(p);
+        __asm__("" : "+x"(v));
+        return v;
+    }
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void store(float* p, reg v) noexcept {
         _mm256_storeu_ps(p, v);
     }
@@ -98,6 +104,12 @@ template <> struct ymm_of<double> {
 
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static reg load(double const* p) noexcept {
         return _mm256_loadu_pd(p);
+    }
+    /// A load that is not made part of the instructions that use it.
+    COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static reg load_apart(double const* p) noexcept {
+        reg v = load(p);
+        __asm__("" : "+x"(v));
+        return v;
     }
     COMMUTANT_TARGET_AVX2 COMMUTANT_INLINE static void store(double* p, reg v) noexcept {
         _mm256_storeu_pd(p, v);

@@ -16,287 +16,28 @@
 #include <cstdint>
 #include <utility>
 
+namespace commutant::kernels::detail::core_avx512 {
+
+template <class T> using registers = zmm_of<T>;
+inline constexpr std::size_t sums_at_once = 8, outputs_at_once = 20;
+
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512 one_apart() noexcept {
+    __m512 one = zmm_of<float>::all(1.0F);
+    __asm__("" : "+v"(one));
+    return one;
+}
+/// On the multipliers, beside sums on the adders.
+COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE __m512 less(__m512 y, __m512 v, __m512 one) noexcept {
+    return zmm_of<float>::fnma(one, v, y);
+}
+
+#define COMMUTANT_CORE_TARGET COMMUTANT_TARGET_AVX512BW
+#include <commutant/kernels/detail/hadamard_core_text.hpp>
+#undef COMMUTANT_CORE_TARGET
+
+}  // namespace commutant::kernels::detail::core_avx512
+
 namespace commutant::kernels::detail {
-
-/// A row to fold, see core_half.
-template <class T>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE typename zmm_of<T>::reg core_row_avx512(
-    T const* x, core_half<T> const& half) noexcept {
-    using z = zmm_of<T>;
-    return half.is_one_of_two() ? z::fma(z::load(x + half.second), z::all(half.sign), z::load(x))
-                                : z::load(x);
-}
-
-/// Rows of a core: register j of row r is at x + r * row_apart + j * column_apart.
-template <class T> struct zmm_rows {
-    T const* x;
-    std::size_t row_apart, column_apart;
-};
-
-/// One register of columns of a core: where its rows come from and go to.
-template <class T> struct zmm_column {
-    core_half<T> half;
-    T const* x;
-    std::size_t stride;  ///< of x
-    T* target;
-    std::size_t width;  ///< from row to row of target
-    T factor;
-};
-
-/// Register j of half h of the outputs.
-template <class T>
-[[nodiscard]] inline zmm_column<T> column_of(hadamard_plan const& plan, std::size_t h,
-                                             zmm_rows<T> const& rows, std::size_t j, T* target,
-                                             T factor) noexcept {
-    return {core_half<T>(plan, h, rows.row_apart),
-            rows.x + j * rows.column_apart,
-            rows.row_apart,
-            target + j * zmm_of<T>::lanes,
-            plan.butterflies(),
-            factor};
-}
-
-/// An output of row r, times a factor; of one of two halves less twice the other's row.
-template <class T>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void write_output_avx512(zmm_column<T> const& c, std::size_t r,
-                                                                    typename zmm_of<T>::reg y,
-                                                                    typename zmm_of<T>::reg factor) noexcept {
-    using z = zmm_of<T>;
-    if (c.half.is_one_of_two()) y = z::fma(z::all(T{-2}), z::load(c.x + r * c.stride + c.half.twice), y);
-    z::store(c.target + (c.half.first_output + r) * c.width, z::mul(y, factor));
-}
-
-/// What sums of even and odd parts begin with, those of pair i with even[i % 2].
-template <class T> struct zmm_fold_starts { typename zmm_of<T>::reg even[2], odd; };
-
-/// Folds one register of columns, parts lie size apart; writes rows 0 and 1 of the outputs.
-///
-/// Note      what it works with is copied first: stores may be to anything, the plan included
-template <class T, bool Skew>
-COMMUTANT_TARGET_AVX512BW inline zmm_fold_starts<T> fold_column_avx512(hadamard_plan const& plan,
-                                                                       zmm_column<T> const c,
-                                                                       fold_parts_of<T> const to,
-                                                                       std::size_t size) noexcept {
-    using z = zmm_of<T>;
-    std::size_t const n = plan.n_pairs(), n_again = n - plan.block();
-    std::uint16_t const *const rows = plan.rows(), *const opposite_rows = plan.opposite_rows();
-    auto const sign = static_cast<T>(plan.sign());
-    typename z::reg const outer = core_row_avx512(c.x, c.half);
-    typename z::reg const zero = core_row_avx512(c.x + c.stride, c.half);
-    typename z::reg total = zero, turned = outer;
-    T *even_to = to.even + n * size, *odd_to = to.odd + n * size;
-    for (std::size_t i = n; i-- != 0;) {
-        even_to -= size;
-        odd_to -= size;
-        typename z::reg const a = core_row_avx512(c.x + rows[i] * c.stride, c.half);
-        typename z::reg const b = core_row_avx512(c.x + opposite_rows[i] * c.stride, c.half);
-        typename z::reg even = z::add(a, b), odd = z::sub(a, b);
-        total = z::add(total, even);
-        if (!Skew && i % 2 != 0) even = z::flipped(even, ~0U), odd = z::sub(b, a);
-        turned = z::add(turned, Skew ? odd : even);
-        z::store(even_to, even);
-        z::store(odd_to, odd);
-        if (i < n_again) {
-            z::store(even_to + n * size, even);
-            z::store(odd_to + n * size, Skew ? odd : z::flipped(odd, ~0U));
-        }
-    }
-    typename z::reg const factor = z::all(c.factor), nothing = z::all(T{});
-    write_output_avx512(c, 0, z::fma(z::all(sign), total, outer), factor);
-    write_output_avx512(c, 1, z::fma(z::all(Skew ? -sign : T{1}), turned, zero), factor);
-    // No sum begins as -0: adding nothing, or a finite part times 0, changes none.
-    if (Skew) return {{z::add(zero, nothing), z::add(zero, nothing)}, z::sub(nothing, outer)};
-    return {{z::add(z::add(outer, zero), nothing), z::add(z::sub(outer, zero), nothing)}, nothing};
-}
-
-template <class T>
-COMMUTANT_TARGET_AVX512BW inline zmm_fold_starts<T> fold_column_avx512(hadamard_plan const& plan,
-                                                                       zmm_column<T> const& c,
-                                                                       fold_parts_of<T> const& to,
-                                                                       std::size_t size) noexcept {
-    return plan.is_skew() ? fold_column_avx512<T, true>(plan, c, to, size)
-                          : fold_column_avx512<T, false>(plan, c, to, size);
-}
-
-/// Outputs a and -a of every pair, from its parts and sums.
-template <class T>
-COMMUTANT_TARGET_AVX512BW inline void unfold_column_avx512(hadamard_plan const& plan, zmm_column<T> const c,
-                                                           fold_parts_of<T> const from,
-                                                           std::size_t size) noexcept {
-    using z = zmm_of<T>;
-    std::size_t const n = plan.n_pairs();
-    std::uint16_t const *const rows = plan.rows(), *const opposite_rows = plan.opposite_rows();
-    for (std::size_t parity = 0; parity < 2; ++parity) {
-        fold_ends const ends = plan.ends(parity);
-        T const* const of_a = ends.first_is_even ? from.even : from.odd;
-        T const* const of_b = ends.second_is_even ? from.even : from.odd;
-        typename z::reg const weight_a = z::all(static_cast<T>(ends.first_weight));
-        typename z::reg const weight_b = z::all(static_cast<T>(ends.second_weight));
-        typename z::reg const factor_a = z::all(static_cast<T>(ends.first_factor) * c.factor);
-        typename z::reg const factor_b = z::all(static_cast<T>(ends.second_factor) * c.factor);
-        for (std::size_t i = parity; i < n; i += 2) {
-            typename z::reg const even = z::load(from.even_sums + i * size);
-            typename z::reg const odd = z::load(from.odd_sums + i * size);
-            write_output_avx512(c, rows[i], z::fma(weight_a, z::load(of_a + i * size), z::add(even, odd)),
-                                factor_a);
-            write_output_avx512(c, opposite_rows[i],
-                                z::fma(weight_b, z::load(of_b + i * size), z::sub(even, odd)), factor_b);
-        }
-    }
-}
-
-/// Sums of Count outputs in Columns registers of columns, every part times 1, 0 or -1.
-///
-/// Shape     parts: [n_pairs] from the block's first on; entries: those of the first output; sums: [Count]
-template <class T, std::size_t Columns, std::size_t Count>
-COMMUTANT_TARGET_AVX512BW inline void some_sums_avx512(T const* parts, T const* entries, std::size_t n_pairs,
-                                                       T const* starts, std::size_t parity,
-                                                       T* sums) noexcept {
-    using z = zmm_of<T>;
-    typename z::reg y[Count][Columns];
-#pragma GCC unroll 8
-    for (std::size_t t = 0; t < Count; ++t)
-#pragma GCC unroll 2
-        for (std::size_t j = 0; j < Columns; ++j)
-            y[t][j] = z::load(starts + (((t + parity) % 2) * Columns + j) * z::lanes);
-    for (std::size_t s = 0; s < n_pairs; ++s, parts += Columns * z::lanes) {
-        T const* const of_pair = entries - s;
-        typename z::reg v[Columns];
-#pragma GCC unroll 2
-        for (std::size_t j = 0; j < Columns; ++j) v[j] = z::load_apart(parts + j * z::lanes);
-#pragma GCC unroll 8
-        for (std::size_t t = 0; t < Count; ++t) {
-            typename z::reg const entry = z::all(of_pair[t]);
-#pragma GCC unroll 2
-            for (std::size_t j = 0; j < Columns; ++j) y[t][j] = z::fma(v[j], entry, y[t][j]);
-        }
-    }
-#pragma GCC unroll 8
-    for (std::size_t t = 0; t < Count; ++t)
-#pragma GCC unroll 2
-        for (std::size_t j = 0; j < Columns; ++j) z::store(sums + (t * Columns + j) * z::lanes, y[t][j]);
-}
-
-/// The sums of all pairs.
-///
-/// Shape     starts: [2, Columns] registers, what even and odd outputs begin with
-template <class T, std::size_t Columns>
-COMMUTANT_TARGET_AVX512BW inline void all_sums_avx512(hadamard_plan const& plan, bool of_odd, T const* parts,
-                                                      T const* starts, T* sums) noexcept {
-    constexpr std::size_t size = Columns * zmm_of<T>::lanes;
-    std::size_t const n = plan.n_pairs();
-    for (std::size_t i = 0; i < n; i += plan.block()) {
-        std::size_t const first = fold_begin(n, i);
-        T const* const from = parts + first * size;
-        T const* const entries = plan.entries<T>(of_odd);
-        std::size_t t = 0;
-        for (; t + 8 <= plan.block(); t += 8)
-            some_sums_avx512<T, Columns, 8>(from, entries + t, n, starts, first + t,
-                                            sums + (first + t) * size);
-        for (; t + 4 <= plan.block(); t += 4)
-            some_sums_avx512<T, Columns, 4>(from, entries + t, n, starts, first + t,
-                                            sums + (first + t) * size);
-        for (; t < plan.block(); ++t)
-            some_sums_avx512<T, Columns, 1>(from, entries + t, n, starts, first + t,
-                                            sums + (first + t) * size);
-    }
-}
-
-/// Columns registers of columns of any core.
-template <class T, std::size_t Columns>
-COMMUTANT_TARGET_AVX512BW inline void any_core_columns_avx512(hadamard_plan const& plan, zmm_rows<T> rows,
-                                                              std::size_t column, T* target, T* scratch,
-                                                              T factor) noexcept {
-    using z = zmm_of<T>;
-    constexpr std::size_t size = Columns * z::lanes;
-    alignas(64) T starts[2][2 * size];  // of even parts, of odd parts
-    fold_parts_of<T> const parts(plan, scratch, size);
-    for (std::size_t h = 0; h < plan.n_halves(); ++h) {
-        for (std::size_t j = 0; j < Columns; ++j) {
-            zmm_fold_starts<T> const s = fold_column_avx512<T>(
-                plan, column_of(plan, h, rows, column + j, target, factor), parts.from(j * z::lanes), size);
-            z::store(starts[0] + j * z::lanes, s.even[0]);
-            z::store(starts[0] + size + j * z::lanes, s.even[1]);
-            z::store(starts[1] + j * z::lanes, s.odd);
-            z::store(starts[1] + size + j * z::lanes, s.odd);
-        }
-        all_sums_avx512<T, Columns>(plan, false, parts.even, starts[0], parts.even_sums);
-        all_sums_avx512<T, Columns>(plan, true, parts.odd, starts[1], parts.odd_sums);
-        for (std::size_t j = 0; j < Columns; ++j)
-            unfold_column_avx512<T>(plan, column_of(plan, h, rows, column + j, target, factor),
-                                    parts.from(j * z::lanes), size);
-    }
-}
-
-template <class T>
-COMMUTANT_TARGET_AVX512BW inline void any_core_avx512(hadamard_plan const& plan, zmm_rows<T> rows, T* target,
-                                                      T* scratch, T factor) noexcept {
-    std::size_t const n_columns = plan.butterflies() / zmm_of<T>::lanes;
-    if (n_columns == 1) return any_core_columns_avx512<T, 1>(plan, rows, 0, target, scratch, factor);
-    for (std::size_t j = 0; j < n_columns; j += 2)
-        any_core_columns_avx512<T, 2>(plan, rows, j, target, scratch, factor);
-}
-
-/// Adds part v of the pair S behind a block's first to its outputs: sums on the adders, differences on the multipliers.
-///
-/// Note      a choice of three expressions: a function template for each takes compilers half as long again
-template <class Core, bool OfOdd, std::size_t S, std::size_t... O>
-COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void add_part_avx512(__m512* y, __m512 v, __m512 one,
-                                                                std::index_sequence<O...>) noexcept {
-    using z = zmm_of<float>;
-    ((y[O] = Core::entry(OfOdd, O, S) == 0  ? y[O]
-             : Core::entry(OfOdd, O, S) > 0 ? z::add(y[O], v)
-                                            : z::fnma(one, v, y[O])),
-     ...);
-}
-
-/// The sums of one block of outputs, every addition written out.
-///
-/// Shape     parts: [n_pairs] registers from the block's first on; sums: [block] registers
-template <class Core, bool OfOdd, std::size_t... S>
-[[gnu::noinline]] COMMUTANT_TARGET_AVX512BW inline void block_sums_avx512(
-    float const* parts, float* sums, __m512 first, __m512 second, std::index_sequence<S...>) noexcept {
-    using z = zmm_of<float>;
-    __m512 one = z::all(1.0F);
-    __asm__("" : "+v"(one));  // or the compiler would make an addition of it
-    __m512 y[Core::block];
-#pragma GCC unroll 20
-    for (std::size_t t = 0; t < Core::block; ++t) y[t] = t % 2 == 0 ? first : second;
-    (add_part_avx512<Core, OfOdd, S>(y, z::load(parts + S * z::lanes), one,
-                                     std::make_index_sequence<Core::block>{}),
-     ...);
-#pragma GCC unroll 20
-    for (std::size_t t = 0; t < Core::block; ++t) z::store(sums + t * z::lanes, y[t]);
-}
-
-template <class Core, bool OfOdd>
-COMMUTANT_TARGET_AVX512BW inline void written_sums_avx512(float const* parts, __m512 even_pair,
-                                                          __m512 odd_pair, float* sums) noexcept {
-    constexpr std::size_t lanes = zmm_of<float>::lanes;
-    for (std::size_t i = 0; i < Core::n_pairs; i += Core::block) {
-        std::size_t const first = fold_begin(Core::n_pairs, i);
-        block_sums_avx512<Core, OfOdd>(
-            parts + first * lanes, sums + first * lanes, first % 2 == 0 ? even_pair : odd_pair,
-            first % 2 == 0 ? odd_pair : even_pair, std::make_index_sequence<Core::n_pairs>{});
-    }
-}
-
-/// A folded core known to the compiler.
-template <class Core>
-COMMUTANT_TARGET_AVX512BW inline void written_core_avx512(hadamard_plan const& plan, zmm_rows<float> rows,
-                                                          float* target, float* scratch,
-                                                          float factor) noexcept {
-    using z = zmm_of<float>;
-    fold_parts_of<float> const parts(plan, scratch, z::lanes);
-    for (std::size_t j = 0; j < plan.butterflies() / z::lanes; ++j)
-        for (std::size_t h = 0; h < plan.n_halves(); ++h) {
-            zmm_column<float> const column = column_of(plan, h, rows, j, target, factor);
-            zmm_fold_starts<float> const starts = fold_column_avx512<float>(plan, column, parts, z::lanes);
-            written_sums_avx512<Core, false>(parts.even, starts.even[0], starts.even[1], parts.even_sums);
-            written_sums_avx512<Core, true>(parts.odd, starts.odd, starts.odd, parts.odd_sums);
-            unfold_column_avx512<float>(plan, column, parts, z::lanes);
-        }
-}
 
 /// The eight signed sums of the four rows of a group, numbered as core_terms says; groups are asked for in order.
 template <class T, std::size_t Group>
@@ -423,22 +164,6 @@ COMMUTANT_TARGET_AVX512BW inline void grouped_core_avx512(hadamard_plan const& p
     }
 }
 
-/// A core that is_grouped_core.
-template <class T>
-COMMUTANT_TARGET_AVX512BW inline void apply_grouped_core_avx512(hadamard_plan const& plan, T* x, T* table,
-                                                                T factor) noexcept {
-    if constexpr (sizeof(T) == 4) {
-        switch (plan.core()) {
-            case 12:
-                return grouped_core_avx512<T, 12>(plan, x, table, factor);
-            case 20:
-                return grouped_core_avx512<T, 20>(plan, x, table, factor);
-            default:
-                return grouped_core_avx512<T, 28>(plan, x, table, factor);
-        }
-    }
-}
-
 /// One block from source to target: butterflies, then the core.
 template <class T>
 COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& plan, T const* source, T* target,
@@ -447,13 +172,15 @@ COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& pla
     std::size_t const width = plan.butterflies();
     constexpr std::size_t lanes = zmm_of<T>::lanes;
     zmm_butterfly_ends<T> const first_ends{ends.flips, ends.element, T{1}, ends.lines_ahead};
-    if (is_grouped_core<T>(plan.core())) {
-        butterflies_avx512<T>(source, target, plan.size(), width, first_ends);
-        return apply_grouped_core_avx512<T>(plan, target, scratch, ends.factor);
-    }
+    if (with_grouped_core<T>(plan.core(), [&](auto core) {
+            butterflies_avx512<T>(source, target, plan.size(), width, first_ends);
+            grouped_core_avx512<T, core>(plan, target, scratch, ends.factor);
+        }))
+        return;
     // A core reads the same columns of all rows. Rows that lie apart compete for the same places in the cache.
     bool const by_column = width <= longest_run_by_column<T>;
-    zmm_rows<T> const rows{scratch, by_column ? lanes : width, by_column ? plan.core() * lanes : lanes};
+    core_avx512::rows_of_core<T> const rows{scratch, by_column ? lanes : width,
+                                            by_column ? plan.core() * lanes : lanes};
     if (by_column)
         butterflies_by_column_avx512<T>(source, scratch, plan.size(), width, first_ends);
     else
@@ -461,11 +188,11 @@ COMMUTANT_TARGET_AVX512BW inline void core_block_avx512(hadamard_plan const& pla
     T* const parts = scratch + plan.size();
     if constexpr (sizeof(T) == 4) {
         if (with_written_core(plan.core(), [&](auto core) {
-                written_core_avx512<decltype(core)>(plan, rows, target, parts, ends.factor);
+                core_avx512::apply_written_core<decltype(core)>(plan, rows, target, parts, ends.factor);
             }))
             return;
     }
-    any_core_avx512(plan, rows, target, parts, ends.factor);
+    core_avx512::any_core(plan, rows, target, parts, ends.factor);
 }
 
 template <class T>

@@ -8,14 +8,33 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace commutant::kernels::detail {
 
-/// Cores whose rows are taken in groups of four, where that is as fast as folding: those of 14336, 5120, 3072 and of what is
-/// a power of two times them. Within a group the eight signed sums are formed once, up to a sign, and each output adds
-/// one of them, with its sign: Core / 4 + 3 additions per feature in place of Core.
-template <class T> [[nodiscard]] constexpr bool is_grouped_core(std::size_t core) noexcept {
-    return sizeof(T) == 4 && (core == 12 || core == 20 || core == 28);
+/// Calls f with a core as a constant if its rows are taken in groups of four; whether they are. Those are the cores of
+/// 14336, 5120, 3072 and of what is a power of two times them, where that is as fast as folding.
+///
+/// Note      within a group the eight signed sums are formed once, up to a sign, and each output adds one of them, with its
+///           sign: core / 4 + 3 additions per feature in place of core
+template <class T, class F>
+[[nodiscard]] inline bool with_grouped_core(std::size_t core, F const& f) noexcept {
+    if constexpr (sizeof(T) == 4) {
+        switch (core) {
+            case 12:
+                f(std::integral_constant<std::size_t, 12>{});
+                return true;
+            case 20:
+                f(std::integral_constant<std::size_t, 20>{});
+                return true;
+            case 28:
+                f(std::integral_constant<std::size_t, 28>{});
+                return true;
+            default:
+                break;
+        }
+    }
+    return false;
 }
 
 /// The terms of a core known to the compiler, so that every addition of it can be written out.

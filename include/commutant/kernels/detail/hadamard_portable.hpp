@@ -37,6 +37,7 @@ template <> struct v16_of<float> {
         std::memcpy(&v, p, sizeof(v));
         return v;
     }
+    COMMUTANT_INLINE static reg load_apart(float const* p) noexcept { return load(p); }
     COMMUTANT_INLINE static void store(float* p, reg v) noexcept { std::memcpy(p, &v, sizeof(v)); }
     COMMUTANT_INLINE static reg load_first(float const* p, std::size_t n) noexcept {
         reg v = {};
@@ -88,6 +89,7 @@ template <> struct v16_of<double> {
         std::memcpy(&v, p, sizeof(v));
         return v;
     }
+    COMMUTANT_INLINE static reg load_apart(double const* p) noexcept { return load(p); }
     COMMUTANT_INLINE static void store(double* p, reg v) noexcept { std::memcpy(p, &v, sizeof(v)); }
     COMMUTANT_INLINE static reg load_first(double const* p, std::size_t n) noexcept {
         reg v = {};

@@ -73,21 +73,21 @@ template <class T> struct core_half {
 ///
 /// Layout    even, odd: [2, n_pairs] elements or registers, the second time as a circulant goes on behind its last; sums:
 ///           [n_pairs]
-template <class T> struct fold_parts_of {
+template <class T> struct fold_buffers {
     T* even;
     T* odd;
     T* even_sums;
     T* odd_sums;
 
     /// size: elements that one part takes.
-    fold_parts_of(hadamard_plan const& plan, T* scratch, std::size_t size) noexcept
+    fold_buffers(hadamard_plan const& plan, T* scratch, std::size_t size) noexcept
         : even(scratch),
           odd(even + 2 * plan.n_pairs() * size),
           even_sums(odd + 2 * plan.n_pairs() * size),
           odd_sums(even_sums + plan.n_pairs() * size) {}
     /// The same from some element of each part on.
-    [[nodiscard]] fold_parts_of from(std::size_t element) const noexcept {
-        fold_parts_of r = *this;
+    [[nodiscard]] fold_buffers from(std::size_t element) const noexcept {
+        fold_buffers r = *this;
         for (T** const p : {&r.even, &r.odd, &r.even_sums, &r.odd_sums}) *p += element;
         return r;
     }
@@ -100,7 +100,7 @@ template <class T> struct fold_border { T outer, zero; };
 template <class T>
 [[nodiscard]] inline fold_border<T> fold_column(hadamard_plan const& plan, core_half<T> const& half,
                                                 T const* x, std::size_t stride,
-                                                fold_parts_of<T> const& to) noexcept {
+                                                fold_buffers<T> const& to) noexcept {
     std::size_t const n = plan.n_pairs();
     bool const skew = plan.is_skew();
     T const outer = half.row(x), zero = half.row(x + stride);
@@ -185,8 +185,8 @@ inline void apply_folded_columns(hadamard_plan const& plan, T* x, std::size_t fi
                                  T* scratch) noexcept {
     std::size_t const width = plan.butterflies(), n_halves = plan.n_halves();
     std::size_t const other_half = plan.core_rows() * width;
-    fold_parts_of<T> const of_half[2] = {{plan, scratch, 1},
-                                         {plan, scratch + hadamard_plan::parts_per_pair * plan.n_pairs(), 1}};
+    fold_buffers<T> const of_half[2] = {{plan, scratch, 1},
+                                        {plan, scratch + hadamard_plan::parts_per_pair * plan.n_pairs(), 1}};
     for (std::size_t j = first; j < last; ++j) {
         fold_border<T> border[2] = {};
         for (std::size_t h = 0; h < n_halves; ++h)
@@ -203,7 +203,7 @@ inline void apply_folded_columns(hadamard_plan const& plan, T* x, std::size_t fi
             fold_ends const& ends = plan.ends(i);
             T a[2] = {}, b[2] = {};
             for (std::size_t h = 0; h < n_halves; ++h) {
-                fold_parts_of<T> const& of = of_half[h];
+                fold_buffers<T> const& of = of_half[h];
                 T const of_a = ends.first_is_even ? of.even[i] : of.odd[i];
                 T const of_b = ends.second_is_even ? of.even[i] : of.odd[i];
                 a[h] = static_cast<T>(ends.first_factor) *
