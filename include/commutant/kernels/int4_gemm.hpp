@@ -125,17 +125,17 @@ void int4_gemm_run_job(Body const& body, int4_gemm_job const& job, int4_gemm_wor
     std::size_t const n_tiles = job.weights.n_column_tiles();
     std::size_t const n_workers = run.n_workers();
     if (n_workers == 1) {
-        body(job, part{part::stage::prepare, 0, job.n_rows, 0, 0, scratch});
-        body(job, part{part::stage::multiply, 0, job.n_rows, 0, n_tiles, scratch});
+        body(job, part{part::stage::preparation, 0, job.n_rows, 0, 0, scratch});
+        body(job, part{part::stage::products, 0, job.n_rows, 0, n_tiles, scratch});
         return;
     }
     constexpr std::size_t worth_a_wake_up = std::size_t{1} << 17;
     if (job.n_rows * job.weights.in_features < worth_a_wake_up) {
-        body(job, part{part::stage::prepare, 0, job.n_rows, 0, 0, scratch});
+        body(job, part{part::stage::preparation, 0, job.n_rows, 0, 0, scratch});
     } else {
         std::size_t const chunk = in_chunks(job.n_rows, n_workers, 1);
         run.parallel_for((job.n_rows + chunk - 1) / chunk, [&](std::size_t i, std::size_t worker) {
-            body(job, part{part::stage::prepare, i * chunk, std::min(job.n_rows, (i + 1) * chunk), 0, 0,
+            body(job, part{part::stage::preparation, i * chunk, std::min(job.n_rows, (i + 1) * chunk), 0, 0,
                            scratch + worker * layout.scratch_each});
         });
     }
@@ -151,7 +151,7 @@ void int4_gemm_run_job(Body const& body, int4_gemm_job const& job, int4_gemm_wor
     std::size_t const row_tasks = (job.n_rows + rows - 1) / rows;
     run.parallel_for(column_tasks * row_tasks, [&](std::size_t i, std::size_t worker) {
         std::size_t const r = i % row_tasks * rows, c = i / row_tasks * tiles;
-        body(job, part{part::stage::multiply, r, std::min(job.n_rows, r + rows), c,
+        body(job, part{part::stage::products, r, std::min(job.n_rows, r + rows), c,
                        std::min(n_tiles, c + tiles), scratch + worker * layout.scratch_each});
     });
 }

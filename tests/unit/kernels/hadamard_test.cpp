@@ -286,6 +286,60 @@ TEST_CASE("hadamard_quantize: codes of the transformed rows", "[kernels][hadamar
     }
 }
 
+TEST_CASE("hadamard_quantize: nibbles in every order are the codes, on known and on made grids",
+          "[kernels][hadamard]") {
+    for (hadamard_order const order : {hadamard_order{1, 64}, hadamard_order{1, 2048}, hadamard_order{12, 32},
+                                       hadamard_order{28, 32}, hadamard_order{36, 16}}) {
+        hadamard_plan const plan(order);
+        std::size_t const n = plan.size();
+        constexpr std::size_t n_rows = 3;
+        guarded_buffer<float> x(n_rows * n);
+        fill_normal<float>(x.elements(), 5);
+        std::vector<float> scratch(hadamard_quantize_scratch_size(plan, n));
+        hadamard_shape const shape{n_rows, n};
+        hadamard_factors<float> const factors{1.0F / std::sqrt(static_cast<float>(n)), {}, {}};
+        std::span<float const> const rows(x.elements());
+        code_grid const g{0.3F, -1, 4};
+        for (bool const is_dynamic : {false, true}) {
+            guarded_buffer<std::int8_t> codes(n_rows * n);
+            std::vector<float> scale(n_rows), scale_again(n_rows);
+            std::vector<std::int32_t> zero_point(n_rows), zero_point_again(n_rows);
+            if (is_dynamic)
+                hadamard_quantize(plan, rows, shape, factors,
+                                  dynamic_codes{4, false, codes.elements(), scale, zero_point}, scratch);
+            else
+                hadamard_quantize(plan, rows, shape, factors, static_codes{g, codes.elements()}, scratch);
+            for (detail::nibble_run const run :
+                 {detail::nibble_run{n, nibble_order::interleaved, 32},
+                  detail::nibble_run{n, nibble_order::interleaved_high_first, 32},
+                  detail::nibble_run{n, nibble_order::half_split, 32},
+                  detail::nibble_run{n, nibble_order::half_split, 64}}) {
+                guarded_buffer<std::uint8_t> packed(n_rows * packed_int4_size(n));
+                if (is_dynamic)
+                    hadamard_quantize(plan, rows, shape, factors,
+                                      dynamic_nibbles{4, false, packed.elements(), scale_again,
+                                                      zero_point_again, run.order, run.block},
+                                      scratch);
+                else
+                    hadamard_quantize(plan, rows, shape, factors,
+                                      static_nibbles{g, packed.elements(), run.order, run.block}, scratch);
+                if (is_dynamic) {
+                    REQUIRE(scale == scale_again);
+                    REQUIRE(zero_point == zero_point_again);
+                }
+                bool equal = true;
+                for (std::size_t r = 0; r < n_rows; ++r)
+                    for (std::size_t i = 0; i < n; ++i)
+                        equal = equal &&
+                                detail::signed_nibble(detail::nibble_at(
+                                    packed.data() + r * packed_int4_size(n), run, i)) == codes[r * n + i];
+                INFO("n " << n << ", dynamic " << is_dynamic << ", block " << run.block);
+                REQUIRE(equal);
+            }
+        }
+    }
+}
+
 TEST_CASE("hadamard_plan: what has no matrix is refused by name", "[kernels][hadamard]") {
     REQUIRE_THROWS_WITH(hadamard_plan(hadamard_order{1, 3}), Catch::Contains("power_of_two is 3"));
     REQUIRE_THROWS_AS(hadamard_plan(hadamard_order{172, 64}), std::domain_error);

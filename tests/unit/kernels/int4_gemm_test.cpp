@@ -10,6 +10,7 @@
 #include <commutant/kernels/isa.hpp>
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -184,16 +185,23 @@ std::vector<std::size_t> const column_counts{1,  15, 16, 17, 31, 32, 33,  47,  4
 }  // namespace
 
 TEST_CASE("int4_gemm: with scales of 1 the result is the integer sum", "[kernels][int4_gemm]") {
+    struct size {
+        std::size_t m, n, k, group;
+    };
     for (auto const& b : detail::int4_gemm_bodies) {
         if (!is_supported(b.level)) continue;
-        for (std::size_t const k : {1, 7, 8, 9, 64, 129}) {
-            constexpr std::size_t m = 5, n = 19;
+        for (auto const [m, n, k, group] :
+             {size{5, 19, 1, 0}, size{5, 19, 7, 0}, size{5, 19, 8, 0}, size{5, 19, 9, 0}, size{5, 19, 64, 0},
+              size{5, 19, 129, 0}, size{1, 65, 640, 0}, size{33, 130, 513, 0}, size{70, 48, 256, 0},
+              size{1, 65, 640, 32}, size{6, 70, 384, 64}, size{17, 97, 512, 128}, size{33, 130, 256, 32}}) {
             numbers r{k};
             std::vector<std::int8_t> codes(m * k), weight_codes(n * k);
             for (auto& c : codes) c = static_cast<std::int8_t>(r.between(-128, 127));
             for (auto& w : weight_codes) w = static_cast<std::int8_t>(r.between(-8, 7));
-            int4_weights const weights(weight_codes, n, k, std::vector<float>(n, 1.0f));
-            std::vector<std::int32_t> const zero_points{-128, 127, 3, 0, -1};
+            int4_weights const weights(weight_codes, n, k,
+                                       std::vector<float>(n * (group == 0 ? 1 : k / group), 1.0f), group);
+            std::vector<std::int32_t> zero_points(m);
+            for (std::size_t i = 0; i < m; ++i) zero_points[i] = std::array{-128, 127, 3, 0, -1}[i % 5];
             std::vector<float> const one{1.0f};
             std::vector<float> y(m * n);
             std::vector<std::byte> workspace(int4_gemm_workspace_bytes(m, weights));
@@ -202,10 +210,13 @@ TEST_CASE("int4_gemm: with scales of 1 the result is the integer sum", "[kernels
             detail::int4_gemm_on(*b.function, x, weights, {}, y, 0, workspace, {});
             for (std::size_t i = 0; i < m; ++i)
                 for (std::size_t j = 0; j < n; ++j) {
+                    // Below 2^24, so that a float holds it and every part of it.
                     std::int64_t sum = 0;
                     for (std::size_t l = 0; l < k; ++l)
                         sum += (std::int64_t{codes[i * k + l]} - zero_points[i]) * weight_codes[j * k + l];
-                    INFO(to_string(b.level) << ", k " << k << ", row " << i << ", column " << j);
+                    if (y[i * n + j] == static_cast<float>(sum)) continue;
+                    INFO(to_string(b.level)
+                         << ", k " << k << ", group " << group << ", row " << i << ", column " << j);
                     CHECK(y[i * n + j] == static_cast<float>(sum));
                 }
         }

@@ -124,6 +124,32 @@ TEST_CASE("residual: every body rounds as the scalar body does", "[kernels][resi
     }
 }
 
+TEST_CASE("residual: a branch that is x itself", "[kernels][residual]") {
+    for (auto const& body : detail::residual_bodies) {
+        if (!is_supported(body.level)) continue;
+        INFO(to_string(body.level));
+        for (std::size_t const n : lengths()) {
+            constexpr std::size_t n_rows = 2;
+            for (bool const with_s : {false, true}) {
+                run_of apart(n_rows, n, against::end), itself(n_rows, n, against::end);
+                for (run_of* const run : {&apart, &itself}) {
+                    std::copy_n(run->x.data(), run->x.size(), run->branch.data());
+                    std::span<float const> const branch =
+                        run == &itself ? run->x.elements() : run->branch.elements();
+                    residual_step const step{n_rows, 0.01F, residual_eps::plain};
+                    body.function(with_s
+                                      ? detail::scale_job(run->x.elements(), branch, run->s.elements(), step,
+                                                          run->sink(2))
+                                      : detail::norm_job(run->x.elements(), branch, run->gain.elements(),
+                                                         step, run->normalised.data(), true, run->sink(2)));
+                }
+                INFO("n " << n << ", s " << with_s);
+                REQUIRE(apart == itself);
+            }
+        }
+    }
+}
+
 TEST_CASE("scale_residual: the step of the residual stream", "[kernels][residual]") {
     for (residual_eps const rule : {residual_eps::exact, residual_eps::plain}) {
         for (std::size_t const n : {std::size_t{1}, std::size_t{65}, std::size_t{4096}}) {

@@ -57,6 +57,9 @@ TEST_CASE("swiglu: every body rounds as the scalar body does", "[kernels][swiglu
                 detail::swiglu_scalar(gate.data(), up.data(), expected.data(), n);
                 body.function(gate.data(), up.data(), y.data(), n);
                 REQUIRE(std::equal(expected.begin(), expected.end(), y.elements().begin(), same));
+                std::copy_n(gate.data(), n, y.data());
+                body.function(y.data(), up.data(), y.data(), n);
+                REQUIRE(std::equal(expected.begin(), expected.end(), y.elements().begin(), same));
                 body.function(gate.data(), up.data(), up.data(), n);
                 REQUIRE(std::equal(expected.begin(), expected.end(), up.elements().begin(), same));
             }

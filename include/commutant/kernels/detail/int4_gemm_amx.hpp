@@ -33,7 +33,7 @@ struct int4_amx : int4_avx512 {
         bool const cuts_groups = !w.per_channel && w.group_size % 32 != 0;
         if (job.n_rows <= few_rows || cuts_groups) {
             int4_avx512_vnni::run(job, part);
-        } else if (part.what == int4_gemm_part::stage::prepare) {
+        } else if (part.what == int4_gemm_part::stage::preparation) {
             int4_gemm_driver<int4_amx>::run(job, part);
         } else {
             configure(w.per_channel || w.group_size % 64 == 0 ? 64 : 32);

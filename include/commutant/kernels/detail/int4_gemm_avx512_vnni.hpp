@@ -51,7 +51,7 @@ struct int4_avx512_vnni : int4_avx512 {
     };
 
     static void run(int4_gemm_job const& job, int4_gemm_part const& part) noexcept {
-        if (part.what == int4_gemm_part::stage::prepare)
+        if (part.what == int4_gemm_part::stage::preparation)
             return int4_gemm_driver<int4_avx512_vnni>::prepare(job, part);
         int4_weights_view const& w = job.weights;
         std::size_t const n_rows = part.end_row - part.begin_row,

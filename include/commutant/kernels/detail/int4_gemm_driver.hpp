@@ -64,7 +64,7 @@ template <class Kit> struct int4_gemm_driver {
     using job_t = int4_gemm_job;
 
     static void run(job_t const& job, int4_gemm_part const& part) noexcept {
-        if (part.what == int4_gemm_part::stage::prepare) {
+        if (part.what == int4_gemm_part::stage::preparation) {
             prepare(job, part);
         } else if (part.end_row - part.begin_row <= Kit::max_streamed_rows) {
             stream(job, part);

@@ -74,8 +74,8 @@ struct int4_gemm_job {
 /// A piece of the work, for one worker.
 struct int4_gemm_part {
     enum class stage : unsigned char {
-        prepare,  ///< row sums, and copies of the rows that cannot be read in place
-        multiply
+        preparation,  ///< row sums, and copies of the rows that cannot be read in place
+        products
     };
     stage what;
     std::size_t begin_row;

@@ -28,7 +28,7 @@ namespace commutant::kernels::detail {
 
 /// The reference: three loops, and the very float expressions, in the very order, of all other bodies.
 inline void int4_gemm_scalar(int4_gemm_job const& job, int4_gemm_part const& part) noexcept {
-    if (part.what == int4_gemm_part::stage::prepare) return;
+    if (part.what == int4_gemm_part::stage::preparation) return;
     int4_weights_view const& w = job.weights;
     std::size_t const end = std::min(part.end_tile * int4_weights_view::tile_columns, w.out_features);
     for (std::size_t m = part.begin_row; m < part.end_row; ++m)
