@@ -66,7 +66,7 @@ void add_gemm(std::vector<contest>& to, session const& s) {
             to.push_back(per_channel(s, {m, n, k}));
         }
     if (!s.is_reference || s.n_threads != 1) return;
-    for (std::size_t m : {128, 512})
+    for (std::size_t m : {128, 512, 2048})
         for (auto const& [n, k] : llama_shapes)
             if (!s.quick || (m == 128 && n == 4096)) to.push_back(grouped(s, {m, n, k}));
 }
