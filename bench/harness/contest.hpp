@@ -86,7 +86,7 @@ struct measures {
 };
 
 /// Tells whether others slow this machine down: how fast a loop runs that only its clock and a core's other thread
-/// change, or only what else the memory is used for.
+/// change, or only what else the memory is used for. By the clock, for several threads, also other processes and waking up.
 class quiet_watch {
 public:
     /// enough: the part of the loop's best rate that counts as quiet; processor_time: as effort has it

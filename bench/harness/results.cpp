@@ -109,6 +109,7 @@ run_results hold_all(session const& s, std::string const& filter,
     for (char const* name : {"peak int8", "peak fp32"})
         if (auto loop = compute_peak(name, s.n_threads); !processor && !loop.empty())
             processor.emplace(std::move(loop[0]), 0.93, how.processor_time);
+    // Two threads reading would be a contest of its own with what they measure.
     bool const any_uses_memory =
         std::any_of(contests.begin(), contests.end(), [](contest const& c) { return c.uses_memory; });
     if (s.n_threads == 1 && any_uses_memory)

@@ -85,10 +85,11 @@ inline void quantize_rows(std::span<float const> x, std::size_t n_rows, dynamic_
     dispatched<detail::quantize_rows_bodies>{}(x.data(), n_rows, x.size() / n_rows, detail::sink_of(out));
 }
 
-/// Codes of rows on one grid.
+/// Codes of rows on one grid, those of quantize row by row.
 ///
 /// Shape     x: [n_rows, x.size() / n_rows]
 /// Alias     out and x lie apart
+/// Tail      nibbles of an odd row size: the last one of each row is zero
 inline void quantize_rows(std::span<float const> x, std::size_t n_rows, static_codes out) noexcept {
     if (n_rows == 0) return;
     quantize(x.first(x.size() / n_rows * n_rows), out);  // rows are not worth a start each
@@ -96,7 +97,8 @@ inline void quantize_rows(std::span<float const> x, std::size_t n_rows, static_c
 inline void quantize_rows(std::span<float const> x, std::size_t n_rows, static_nibbles out) noexcept {
     if (n_rows == 0) return;
     std::size_t const row_size = x.size() / n_rows;
-    if (row_size % 2 == 0) return quantize(x.first(n_rows * row_size), out);  // none begins within a byte
+    if (row_size % 2 == 0)
+        return quantize(x.first(n_rows * row_size), out);  // every row begins at a byte: one run
     dispatched<detail::quantize_rows_bodies>{}(x.data(), n_rows, row_size, detail::sink_of(out));
 }
 

@@ -5,6 +5,7 @@
 #include <commutant/quant/grid.hpp>
 #include <commutant/quant/value_range.hpp>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include <limits>
 #include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "support/guarded_buffer.hpp"
@@ -33,7 +35,7 @@ std::vector<std::size_t> lengths() {
 constexpr float nan_ = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// Values on both sides of every bound and tie of a grid, and of what 8 bits hold, and, one in so many, what has no code.
+/// Values on both sides of every bound and tie of a grid, some far from it, and, one in so many, what has no code.
 void fill(std::span<float> x, std::uint32_t seed, code_grid g, unsigned one_in_is_special) {
     std::mt19937 random(seed);
     std::uniform_int_distribution<int> half_steps(-40, 40);
@@ -92,7 +94,8 @@ TEST_CASE("quantize: every body gives the scalar body's codes", "[kernels][quant
                     detail::quantize_rows_scalar(x.data(), 1, n, detail::sink_of(static_codes{g, expected}));
                     bool equal = true;
                     for (std::size_t i = 0; i < n; ++i) equal = equal && codes[i] == expected[i];
-                    INFO("n " << n << ", zero point " << g.zero_point);
+                    INFO("n " << n << ", scale " << g.scale << ", zero point " << g.zero_point << ", bits "
+                              << g.num_bits << ", special one in " << one_in);
                     REQUIRE(equal);
                 }
             }
@@ -122,9 +125,45 @@ TEST_CASE("quantize: every body gives the scalar body's nibbles", "[kernels][qua
                         bool equal = true;
                         for (std::size_t i = 0; i < packed.size(); ++i)
                             equal = equal && packed[i] == expected[i];
-                        INFO("n " << n << ", block " << c.block << ", zero point " << g.zero_point);
+                        INFO("n " << n << ", block " << c.block << ", scale " << g.scale << ", zero point "
+                                  << g.zero_point << ", bits " << g.num_bits << ", special one in "
+                                  << one_in);
                         REQUIRE(equal);
                     }
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("quantize: one value far from the others, at every place", "[kernels][quantize]") {
+    constexpr std::size_t n = 256;
+    std::mt19937 random(7);
+    for (auto const& body : detail::quantize_rows_bodies) {
+        if (!is_supported(body.level)) continue;
+        INFO(to_string(body.level));
+        for (code_grid const& g :
+             {code_grid{0.5F, 0, 4}, code_grid{0.5F, 7, 4}, code_grid{0.5F, -8, 4}, code_grid{0.5F, 1, 3}}) {
+            std::vector<float> x(n);
+            std::uniform_real_distribution<float> near(-6.0F * g.scale, 6.0F * g.scale);
+            for (float& v : x) v = near(random);
+            for (nibble_case const c : nibble_cases) {
+                if (n % c.block != 0) continue;
+                std::vector<std::uint8_t> packed(n / 2), expected(n / 2);
+                for (float const steps :
+                     {infinity, -infinity, nan_, 127.0F, 128.0F, -127.0F, -128.0F, -129.0F, 3e9F, 1e30F}) {
+                    bool equal = true;
+                    for (std::size_t at = 0; at < n; ++at) {
+                        float const was = std::exchange(x[at], steps * g.scale);
+                        body.function(x.data(), 1, n,
+                                      detail::sink_of(static_nibbles{g, packed, c.order, c.block}));
+                        detail::quantize_rows_scalar(
+                            x.data(), 1, n, detail::sink_of(static_nibbles{g, expected, c.order, c.block}));
+                        equal = equal && packed == expected;
+                        x[at] = was;
+                    }
+                    INFO("zero point " << g.zero_point << ", block " << c.block << ", steps " << steps);
+                    REQUIRE(equal);
                 }
             }
         }

@@ -177,11 +177,12 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void zmm_lane_stages(typename zmm_of<
     }
 }
 
-/// Whether a difference is computed on the multipliers, as low - 1 high, and not on the adders, where all sums are.
+/// Whether a difference of a stage, numbered within it, is computed on the multipliers, as low - 1 high, and not on the
+/// adders, where all sums are. A single stage is all on the adders.
 ///
-/// Found by measuring every choice of none, half and all for each stage, see docs/explanation/performance.md. A first pass
-/// comes from multiply-adds within registers, a next one from loads; and multiply-adds in front of 512-bit stores wait for
-/// them.
+/// Found by measuring every choice of none, half and all for each stage, see docs/explanation/performance.md. In a first pass
+/// the multiply-adds within registers come before, in a next one loads; and a multiply-add whose result is stored next
+/// waits for earlier 512-bit stores.
 template <int Stages>
 [[nodiscard]] constexpr bool is_difference_multiplied(bool first_pass, int stage, int difference) noexcept {
     bool const begins = stage == 0, ends = stage == Stages - 1;

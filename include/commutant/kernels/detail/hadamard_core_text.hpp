@@ -5,12 +5,15 @@
 // cannot be a template's parameter, so what the text leaves open are names that stand before it:
 //
 //   COMMUTANT_CORE_TARGET   the attribute, a macro
-//   registers<T>            the instruction set's register of T and what it does
-//   less(y, v, one)         y - v
-//   one_apart()             a one that the compiler does not see through, for less
-//   sums_at_once            outputs whose sums fit in registers with two columns of each
-//   outputs_at_once         outputs whose sums fit in registers with one column of each
+//   registers<T>            the instruction set's register of T: lanes, reg, load, load_apart, store, all, add, sub, mul, fma, flipped
+//   less(y, v, one)         y - v, of floats
+//   one_apart()             the one that less is given
+//   sums_at_once            outputs summed up together, with two columns of each: 2, 4 or 8
+//   outputs_at_once         outputs of a block summed up together, one column of each, at most 20; larger blocks are halved
 #if defined(COMMUTANT_CORE_TARGET)
+
+static_assert(sums_at_once % 2 == 0 && sums_at_once <= 8 &&
+              outputs_at_once <= 20);  // what loops are unrolled to
 
 /// A row to fold, see core_half.
 template <class T>
@@ -178,14 +181,14 @@ COMMUTANT_CORE_TARGET inline void all_sums(hadamard_plan const& plan, bool of_od
         T const* const from = parts + first * size;
         T const* const entries = plan.entries<T>(of_odd);
         std::size_t t = 0;
-        auto const some = [&]<std::size_t Count>(std::integral_constant<std::size_t, Count>) {
-            for (; t + Count <= plan.block(); t += Count)
-                some_sums<T, Columns, Count>(from, entries + t, n, starts, first + t,
-                                             sums + (first + t) * size);
-        };
-        some(std::integral_constant<std::size_t, sums_at_once>{});
-        some(std::integral_constant<std::size_t, sums_at_once / 2>{});
-        some(std::integral_constant<std::size_t, 1>{});
+        for (; t + sums_at_once <= plan.block(); t += sums_at_once)
+            some_sums<T, Columns, sums_at_once>(from, entries + t, n, starts, first + t,
+                                                sums + (first + t) * size);
+        for (; t + sums_at_once / 2 <= plan.block(); t += sums_at_once / 2)
+            some_sums<T, Columns, sums_at_once / 2>(from, entries + t, n, starts, first + t,
+                                                    sums + (first + t) * size);
+        for (; t < plan.block(); ++t)
+            some_sums<T, Columns, 1>(from, entries + t, n, starts, first + t, sums + (first + t) * size);
     }
 }
 

@@ -221,18 +221,9 @@ inline void apply_folded_columns(hadamard_plan const& plan, T* x, std::size_t fi
 template <class T>
 inline void apply_core_columns(hadamard_plan const& plan, T* x, std::size_t first, std::size_t last,
                                T* scratch) noexcept {
-    if constexpr (sizeof(T) == 4) {
-        switch (plan.core()) {
-            case 12:
-                return apply_grouped_columns<T, 12>(plan, x, first, last);
-            case 20:
-                return apply_grouped_columns<T, 20>(plan, x, first, last);
-            case 28:
-                return apply_grouped_columns<T, 28>(plan, x, first, last);
-            default:
-                break;
-        }
-    }
+    if (with_grouped_core<T>(plan.core(),
+                             [&](auto core) { apply_grouped_columns<T, core>(plan, x, first, last); }))
+        return;
     apply_folded_columns(plan, x, first, last, scratch);
 }
 

@@ -75,8 +75,8 @@ struct zmm_nibble_grid {
     __m512i zero_point, lo, hi;
 };
 
-/// Whether bytes have room for every step that a bound or the zero point does not make the same of: any 4-bit grid whose zero
-/// point is a code.
+/// Whether steps may be saturated to [-128, 127] without changing a code: 127 + zero point must reach hi, -128 + zero point lo.
+/// True for every 4-bit grid whose zero point is a code; others are not refused, and take the slower loop.
 [[nodiscard]] constexpr bool is_nibble_grid(quantize_constants c) noexcept {
     int const lo = static_cast<int>(c.low) + c.zero_point, hi = static_cast<int>(c.high) + c.zero_point;
     return lo >= -8 && hi <= 7 && c.zero_point >= -64 && c.zero_point <= 64;
@@ -207,7 +207,7 @@ COMMUTANT_TARGET_AVX512BW inline void quantize_halves_avx512(float const* x, std
             low = zmm_codes(from[0], from[1], from[2], from[3], any);
             high = zmm_codes(far[0], far[1], far[2], far[3], any);
         }
-        // 0xac: the bits of low where the mask is set, else those of high
+        // 0xca: the bits of low where the mask is set, else those of high
         __m512i const bytes =
             _mm512_ternarylogic_epi32(_mm512_set1_epi8(15), low, _mm512_slli_epi16(high, 4), 0xca);
         _mm512_storeu_si512(packed + i, _mm512_permutexvar_epi32(order, bytes));
