@@ -50,16 +50,7 @@ COMMUTANT_TARGET_AVX512BW COMMUTANT_INLINE void four_row_sums_avx512(T const*& r
     typename z::reg const x1 = z::load(zmm_row<T const>(row, first + 1, apart));
     typename z::reg const x2 = z::load(zmm_row<T const>(row, first + 2, apart));
     typename z::reg const x3 = z::load(zmm_row<T const>(row, first + 3, apart));
-    typename z::reg const a0 = z::add(x0, x1), a1 = z::sub(x0, x1);
-    typename z::reg const b0 = z::add(x2, x3), b1 = z::sub(x2, x3);
-    sums[0] = z::add(a0, b0);
-    sums[1] = z::add(a1, b0);
-    sums[2] = z::sub(a0, b0);
-    sums[3] = z::sub(a1, b0);
-    sums[4] = z::add(a0, b1);
-    sums[5] = z::add(a1, b1);
-    sums[6] = z::sub(a0, b1);
-    sums[7] = z::sub(a1, b1);
+    core_avx512::signed_sums<T>({x0, x1, x2, x3}, sums);
 }
 
 /// y +- one sum of group Group, for the outputs from First on: sums on the adders, differences on the multipliers.

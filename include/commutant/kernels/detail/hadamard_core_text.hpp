@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Not a header: the text of folded cores, included once for each instruction set, in a namespace of its own. A target attribute
+// Not a header: the text of cores, included once for each instruction set, in a namespace of its own. A target attribute
 // cannot be a template's parameter, so what the text leaves open are names that stand before it:
 //
 //   COMMUTANT_CORE_TARGET   the attribute, a macro
@@ -14,6 +14,23 @@
 
 static_assert(sums_at_once % 2 == 0 && sums_at_once <= 8 &&
               outputs_at_once <= 20);  // what loops are unrolled to
+
+/// The eight signed sums of the four rows of a group, numbered as core_terms says.
+template <class T>
+COMMUTANT_CORE_TARGET COMMUTANT_INLINE void signed_sums(typename registers<T>::reg const (&x)[4],
+                                                        typename registers<T>::reg* sums) noexcept {
+    using z = registers<T>;
+    typename z::reg const a0 = z::add(x[0], x[1]), a1 = z::sub(x[0], x[1]);
+    typename z::reg const b0 = z::add(x[2], x[3]), b1 = z::sub(x[2], x[3]);
+    sums[0] = z::add(a0, b0);
+    sums[1] = z::add(a1, b0);
+    sums[2] = z::sub(a0, b0);
+    sums[3] = z::sub(a1, b0);
+    sums[4] = z::add(a0, b1);
+    sums[5] = z::add(a1, b1);
+    sums[6] = z::sub(a0, b1);
+    sums[7] = z::sub(a1, b1);
+}
 
 /// A row to fold, see core_half.
 template <class T>

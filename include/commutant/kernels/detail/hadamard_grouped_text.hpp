@@ -7,25 +7,6 @@
 //   writes_cores   whether the cores of with_written_core are worth the time to compile
 #if defined(COMMUTANT_CORE_TARGET)
 
-/// The eight signed sums of four rows, numbered as core_terms says.
-template <class T>
-COMMUTANT_CORE_TARGET COMMUTANT_INLINE void four_row_sums(T const* x, std::size_t stride,
-                                                          typename registers<T>::reg* sums) noexcept {
-    using z = registers<T>;
-    typename z::reg const x0 = z::load(x), x1 = z::load(x + stride);
-    typename z::reg const x2 = z::load(x + 2 * stride), x3 = z::load(x + 3 * stride);
-    typename z::reg const a0 = z::add(x0, x1), a1 = z::sub(x0, x1);
-    typename z::reg const b0 = z::add(x2, x3), b1 = z::sub(x2, x3);
-    sums[0] = z::add(a0, b0);
-    sums[1] = z::add(a1, b0);
-    sums[2] = z::sub(a0, b0);
-    sums[3] = z::sub(a1, b0);
-    sums[4] = z::add(a0, b1);
-    sums[5] = z::add(a1, b1);
-    sums[6] = z::sub(a0, b1);
-    sums[7] = z::sub(a1, b1);
-}
-
 /// y +- one sum of group Group, for the outputs from First on.
 template <class T, class Terms, std::size_t First, std::size_t Group, std::size_t... C>
 COMMUTANT_CORE_TARGET COMMUTANT_INLINE void add_terms(typename registers<T>::reg* y,
@@ -50,7 +31,10 @@ COMMUTANT_CORE_TARGET COMMUTANT_INLINE void add_group(T const* x, std::size_t st
     typename z::reg sums[8];
     T* const kept = table + Group * 8 * z::lanes;
     if constexpr (First == 0) {
-        four_row_sums<T>(x + 4 * Group * stride, stride, sums);
+        T const* const row = x + 4 * Group * stride;
+        signed_sums<T>(
+            {z::load(row), z::load(row + stride), z::load(row + 2 * stride), z::load(row + 3 * stride)},
+            sums);
         if constexpr (Keep) {
 #pragma GCC unroll 8
             for (std::size_t m = 0; m < 8; ++m) z::store(kept + m * z::lanes, sums[m]);
