@@ -6,15 +6,8 @@
 #include <vector>
 
 #include "program_run.hpp"
+#include "support/sanitizer.hpp"
 #include "support/test_data.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define COMMUTANT_SLOW_BUILD
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COMMUTANT_SLOW_BUILD
-#endif
-#endif
 
 // Real checkpoints, against figures that another program computed and stated beside them.
 
@@ -82,7 +75,7 @@ TEST_CASE("eval gives the figure of a token file and the logits beside the model
         return r.json();
     };
     std::string const tokens = (model / "tokens_eval.safetensors").string();
-#ifdef COMMUTANT_SLOW_BUILD
+#ifdef COMMUTANT_ADDRESS_SANITIZER
     WARN("skipped in a build with sanitizers: 64 windows");
 #else
     CHECK(std::abs(eval({"--tokens", tokens, "--windows", "64"}).at("nll_per_token").get<double>() -
@@ -129,7 +122,7 @@ TEST_CASE("integer kernels give the likelihood of fake quantisation on real chec
             continue;
         }
         for (char const* const bits : {"4-8-8", "4-4-4"}) {
-            fs::path const out = scratch / s.model.stem() / bits;
+            fs::path const out = scratch / (s.model.stem().string() + "-" + bits);
             std::string const text = s.evaluation.string();
             outcome const made =
                 run({"quantize", s.model.string(), "--bits", bits, "--calib", s.calibration.string(),

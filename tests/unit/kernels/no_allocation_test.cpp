@@ -3,15 +3,9 @@
 
 #include <catch2/catch.hpp>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define COMMUTANT_COUNTS_BY_ITSELF
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COMMUTANT_COUNTS_BY_ITSELF
-#endif
-#endif
+#include "support/sanitizer.hpp"
 
-#if defined(COMMUTANT_COUNTS_BY_ITSELF)
+#ifdef COMMUTANT_ADDRESS_SANITIZER
 
 TEST_CASE("kernels: no call allocates or may throw", "[kernels]") {
     WARN("skipped: a sanitiser has allocation functions of its own");
