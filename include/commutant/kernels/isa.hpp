@@ -151,6 +151,15 @@ namespace detail {
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     return (a >> 4 & 1) != 0;
 }
+
+/// AMD's family 19h: with AVX-512, Zen 4.
+[[nodiscard]] inline bool is_amd_family_19h() noexcept {
+    if (!__builtin_cpu_is("amd")) return false;
+    // CPUID leaf 1: EAX bits 11..8 the family, 27..20 what is added when those are all set.
+    unsigned a = 1, b = 0, c = 0, d = 0;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (a >> 8 & 15) == 15 && 15 + (a >> 20 & 255) == 0x19;
+}
 #endif
 
 [[nodiscard]] inline bool detect(isa i) noexcept {
@@ -234,18 +243,17 @@ template <auto const& Bodies> struct dispatched {
 
     /// The body that calls go to.
     [[nodiscard]] static auto const& chosen() noexcept {
+#if defined(COMMUTANT_STATIC_DISPATCH)
+        return Bodies[fixed];
+#else
         static std::size_t const index = choose(Bodies);
         return Bodies[index];
+#endif
     }
 
     template <class... Args> auto operator()(Args... args) const noexcept {
 #if defined(COMMUTANT_STATIC_DISPATCH)
-        constexpr std::size_t index = [] {
-            for (std::size_t i = 0; i < Bodies.size(); ++i)
-                if (always_available(Bodies[i].level)) return i;
-            return Bodies.size() - 1;
-        }();
-        return Bodies[index].function(args...);
+        return Bodies[fixed].function(args...);
 #else
         function_pointer f = pointer.load(std::memory_order_relaxed);
         if (f == nullptr) [[unlikely]] {
@@ -257,7 +265,15 @@ template <auto const& Bodies> struct dispatched {
     }
 
 private:
+#if defined(COMMUTANT_STATIC_DISPATCH)
+    static constexpr std::size_t fixed = [] {
+        for (std::size_t i = 0; i < Bodies.size(); ++i)
+            if (always_available(Bodies[i].level)) return i;
+        return Bodies.size() - 1;
+    }();
+#else
     static inline constinit std::atomic<function_pointer> pointer{nullptr};
+#endif
 };
 
 }  // namespace commutant::kernels

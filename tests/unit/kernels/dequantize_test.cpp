@@ -108,6 +108,11 @@ TEST_CASE("dequantize_int4: the sixteen values by hand", "[kernels][dequantize]"
     std::vector<float> const scale{1.0F, 10.0F};
     dequantize_int4_groups(packed, {nibble_order::half_split, 16, false}, 8, scale, {}, std::span<float>(x));
     REQUIRE(x == std::vector<float>{0, 2, 4, 6, 8, 10, 12, 14, 10, 30, 50, 70, 90, 110, 130, 150});
+    std::vector<std::uint16_t> bf16(16), rounded;
+    for (float const v : x) rounded.push_back(detail::bfloat16_bits(v));
+    dequantize_int4_groups(packed, {nibble_order::half_split, 16, false}, 8, scale, {},
+                           std::span<std::uint16_t>(bf16));
+    REQUIRE(bf16 == rounded);
 }
 
 TEST_CASE("bfloat16_bits: nearest, ties to even", "[kernels][dequantize]") {

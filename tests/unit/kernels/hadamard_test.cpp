@@ -121,30 +121,34 @@ template <class T> void check_bodies_agree() {
 
 }  // namespace
 
-TEST_CASE("hadamard: whole numbers give the matrix product exactly", "[kernels][hadamard]") {
+TEMPLATE_TEST_CASE("hadamard: whole numbers give the matrix product exactly", "[kernels][hadamard]", float,
+                   double) {
+    using T = TestType;
     for (hadamard_order const order : orders()) {
         for (hadamard_side const side : {hadamard_side::plain, hadamard_side::transposed}) {
             hadamard_plan const plan(order, side);
-            std::vector<float> x(plan.size()), scratch(plan.scratch_size());
-            fill_whole<float>(x, 5);
-            std::vector<float> expected = x;
-            apply_definition<float>(order, side, expected);
-            hadamard_in_place(plan, x, {1, plan.size()}, {}, scratch);
+            std::vector<T> x(plan.size()), scratch(plan.scratch_size());
+            fill_whole<T>(x, 5);
+            std::vector<T> expected = x;
+            apply_definition<T>(order, side, expected);
+            hadamard_in_place(plan, std::span<T>(x), {1, plan.size()}, {}, std::span<T>(scratch));
             INFO(order.core << " * " << order.power_of_two);
             REQUIRE(x == expected);
         }
     }
 }
 
-TEST_CASE("hadamard: powers of two round as plain butterflies do", "[kernels][hadamard]") {
+TEMPLATE_TEST_CASE("hadamard: powers of two round as plain butterflies do", "[kernels][hadamard]", float,
+                   double) {
+    using T = TestType;
     for (std::size_t n = 1; n <= 32768; n *= 2) {
         hadamard_plan const plan(hadamard_order{1, n});
-        std::vector<float> x(n);
-        fill_normal<float>(x, 9);
-        std::vector<float> expected = x;
+        std::vector<T> x(n);
+        fill_normal<T>(x, 9);
+        std::vector<T> expected = x;
         commutant::detail::apply_sylvester(expected.data(), 1, n);
-        hadamard_in_place(plan, x, {1, n}, {}, {});
-        REQUIRE(same_bits<float>(x, expected));
+        hadamard_in_place(plan, std::span<T>(x), {1, n}, {}, {});
+        REQUIRE(same_bits<T>(x, expected));
     }
 }
 

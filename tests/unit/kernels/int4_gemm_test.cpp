@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "support/expected_body.hpp"
 #include "support/guarded_buffer.hpp"
 
 using namespace commutant::kernels;
@@ -183,6 +184,14 @@ std::vector<std::size_t> const column_counts{1,  15, 16, 17, 31, 32, 33,  47,  4
                                              49, 63, 64, 65, 80, 96, 127, 129, 288};
 
 }  // namespace
+
+TEST_CASE("int4_gemm: calls go to the body this build is meant to test", "[kernels][int4_gemm]") {
+    isa const level = dispatched<detail::int4_gemm_bodies>::chosen().level;
+    CHECK(to_string(level) == to_string(commutant_test::expected_level<detail::int4_gemm_bodies>()));
+    if (commutant_test::expected_isa == "scalar" || commutant_test::expected_isa == "avx2" ||
+        commutant_test::expected_isa == "neon_dotprod")
+        CHECK(to_string(level) == commutant_test::expected_isa);
+}
 
 TEST_CASE("int4_gemm: with scales of 1 the result is the integer sum", "[kernels][int4_gemm]") {
     struct size {

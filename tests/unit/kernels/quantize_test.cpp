@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/expected_body.hpp"
 #include "support/guarded_buffer.hpp"
 
 namespace {
@@ -78,6 +79,14 @@ std::vector<nibble_case> const nibble_cases{
     {nibble_order::half_split, 128}, {nibble_order::half_split, 48}};
 
 }  // namespace
+
+TEST_CASE("quantize: calls go to the body this build is meant to test", "[kernels][quantize]") {
+    isa const level = dispatched<detail::quantize_rows_bodies>::chosen().level;
+    CHECK(to_string(level) == to_string(commutant_test::expected_level<detail::quantize_rows_bodies>()));
+    if (commutant_test::expected_isa == "scalar" || commutant_test::expected_isa == "xsimd" ||
+        commutant_test::expected_isa == "avx2")
+        CHECK(to_string(level) == commutant_test::expected_isa);
+}
 
 TEST_CASE("quantize: every body gives the scalar body's codes", "[kernels][quantize]") {
     for (auto const& body : detail::quantize_rows_bodies) {
