@@ -32,14 +32,12 @@ public:
         if (!std::has_single_bit(order.power_of_two))
             throw std::invalid_argument("hadamard_plan: order.power_of_two is " +
                                         std::to_string(order.power_of_two) + ", expected a power of two");
-        if (order.core == 1) return;
-        if (std::has_single_bit(order.core)) {  // the same matrix, and the butterflies are faster
-            butterflies_ = order.size();
-            return;
-        }
+        butterflies_ = order.size();
+        if (std::has_single_bit(order.core)) return;  // the same matrix, and the butterflies are faster
         std::optional<hadamard_recipe> const recipe = find_hadamard_recipe(order.core);
         if (!recipe) commutant::detail::throw_no_hadamard_rows(order.core);
         butterflies_ = order.power_of_two;
+        core_ = order.core;
         n_halves_ = recipe->construction == hadamard_construction::paley_two ? 2 : 1;
         fold(galois_field(recipe->field_order));
     }
@@ -52,11 +50,9 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return order_.size(); }
 
     /// Length of the runs that only butterflies work on; size() without a core.
-    [[nodiscard]] std::size_t butterflies() const noexcept {
-        return butterflies_ == 0 ? size() : butterflies_;
-    }
+    [[nodiscard]] std::size_t butterflies() const noexcept { return butterflies_; }
     /// Rows of the core; 1 without one.
-    [[nodiscard]] std::size_t core() const noexcept { return size() / butterflies(); }
+    [[nodiscard]] std::size_t core() const noexcept { return core_; }
     /// 2 where the core is made of one of half its order.
     [[nodiscard]] std::size_t n_halves() const noexcept { return n_halves_; }
     /// Rows and columns of what the core is made of.
@@ -130,6 +126,7 @@ private:
     hadamard_order order_;
     hadamard_side side_;
     std::size_t butterflies_ = 0;
+    std::size_t core_ = 1;
     std::size_t n_halves_ = 1;
     bool is_skew_ = false;
     std::vector<std::uint16_t> row_{}, opposite_{};
