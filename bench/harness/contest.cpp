@@ -59,8 +59,8 @@ timing summarised(contestant const& c, std::size_t calls, double error, std::vec
 
 }  // namespace
 
-quiet_watch::quiet_watch(contestant loop, double enough, bool processor_time)
-    : loop_(std::move(loop)), enough_(enough), processor_time_(processor_time) {
+quiet_watch::quiet_watch(contestant loop, double enough, bool processor_time, runner before)
+    : loop_(std::move(loop)), enough_(enough), processor_time_(processor_time), before_(std::move(before)) {
     for (int i = 0; i < 50; ++i) rate();
 }
 
@@ -70,7 +70,10 @@ double quiet_watch::rate() {
     how.processor_time = processor_time_;
     std::size_t calls = 0;
     double seconds = 0;
-    for (; seconds < least_seconds; ++calls) seconds += seconds_of(loop_, 1, how);
+    for (; seconds < least_seconds; ++calls) {
+        if (before_) before_();
+        seconds += seconds_of(loop_, 1, how);
+    }
     double const rate = static_cast<double>(calls) / seconds;
     best_ = std::max(best_, rate);
     return rate;

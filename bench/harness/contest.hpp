@@ -89,8 +89,9 @@ struct measures {
 /// change, or only what else the memory is used for. By the clock, for several threads, also other processes and waking up.
 class quiet_watch {
 public:
-    /// enough: the part of the loop's best rate that counts as quiet; processor_time: as effort has it
-    quiet_watch(contestant loop, double enough, bool processor_time);
+    /// enough: the part of the loop's best rate that counts as quiet; processor_time: as effort has it; before: runs in front
+    /// of each call of the loop and is not timed
+    quiet_watch(contestant loop, double enough, bool processor_time, runner before = {});
     /// Calls of the loop a second, now.
     double rate();
     /// A rate of the best there has been so far, of what is enough.
@@ -100,6 +101,7 @@ private:
     contestant loop_;
     double enough_;
     bool processor_time_;
+    runner before_;
     double best_ = 0;
 };
 

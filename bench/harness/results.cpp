@@ -112,10 +112,10 @@ run_results hold_all(session const& s, std::string const& filter,
     // Two threads reading would be a contest of its own with what they measure.
     bool const any_uses_memory =
         std::any_of(contests.begin(), contests.end(), [](contest const& c) { return c.uses_memory; });
-    if (s.n_threads == 1 && any_uses_memory)
-        memory.emplace(
-            bandwidth_peak("read", "memory", std::size_t{8} << 20, sizes_of_memory().beyond_caches, 1), 0.85,
-            how.processor_time);
+    if (s.n_threads == 1 && any_uses_memory) {
+        rare_reading reading = make_rare_reading(std::size_t{8} << 20, sizes_of_memory().beyond_caches);
+        memory.emplace(std::move(reading.read), 0.85, how.processor_time, std::move(reading.touch));
+    }
     if (processor) how.processor = &*processor;
     if (memory) how.memory = &*memory;
     how.attempts_left = &attempts_left;

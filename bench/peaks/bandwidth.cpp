@@ -206,6 +206,20 @@ contestant read_peak(std::string name, std::function<std::byte const*()> next, s
     return {std::move(name), {0, static_cast<double>(share) * n_threads, 0}, run};
 }
 
+rare_reading make_rare_reading(std::size_t n_bytes, std::size_t total_bytes) {
+    std::size_t const n_blocks = std::max<std::size_t>(1, total_bytes / n_bytes);
+    auto const data = std::make_shared<buffer<std::byte>>(n_bytes * n_blocks);
+    auto const block = std::make_shared<std::size_t>(0);
+    auto const touch = [=] {
+        constexpr std::size_t page = 4096;
+        *block = (*block + 1) % n_blocks;
+        std::byte const volatile* const at = data->data() + *block * n_bytes;
+        for (std::size_t i = 0; i < n_bytes; i += page) static_cast<void>(at[i]);
+    };
+    auto const next = [=]() -> std::byte const* { return data->data() + *block * n_bytes; };
+    return {touch, read_peak("read", next, n_bytes, 1)};
+}
+
 std::vector<contestant> bandwidth_peaks(std::string const& prefix, std::size_t n_bytes,
                                         std::size_t total_bytes, int n_threads) {
     std::vector<contestant> r;

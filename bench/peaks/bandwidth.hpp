@@ -34,4 +34,13 @@ struct memory_sizes {
 [[nodiscard]] contestant read_peak(std::string name, std::function<std::byte const*()> next,
                                    std::size_t n_bytes, int n_threads);
 
+/// A loop over blocks of memory that are used rarely, and what makes the next one's pages known to the processor again. A
+/// page that was left alone for minutes costs microseconds first where a host has taken it away or forgotten where it is, which
+/// says nothing about what others do with the memory.
+struct rare_reading {
+    runner touch;  ///< goes to the next block: one line of each page
+    contestant read;
+};
+[[nodiscard]] rare_reading make_rare_reading(std::size_t n_bytes, std::size_t total_bytes);
+
 }  // namespace commutant::bench
