@@ -1,5 +1,10 @@
 // SPDX-FileCopyrightText: The commutant authors
 // SPDX-License-Identifier: Apache-2.0
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -124,6 +129,9 @@ int run(int argc, char** argv) {
     options const o = parsed(argc, argv);
     if (o.bodies) return run_bodies(argc, argv);
     if (!o.run.empty()) {
+#if defined(__linux__)
+        prctl(PR_SET_PDEATHSIG, SIGTERM);  // ends with the process that started it
+#endif
         session const s = session_of(o.run, std::atoi(o.threads.c_str()), o.quick);
         auto const save = [&](run_results const& so_far) { write_json({{}, o.quick, {so_far}}, o.to); };
         save(hold_all(s, o.filter, save));
