@@ -117,6 +117,8 @@ contest_result hold(contest const& what, effort const& how) {
     if (how.processor != nullptr) watches.push_back(how.processor);
     if (how.memory != nullptr && what.uses_memory) watches.push_back(how.memory);
     std::vector<std::vector<double>> kept;
+    std::size_t const max_attempts =
+        round_seconds * static_cast<double>(rounds) > how.longest_repeated ? 1 : how.max_attempts;
     for (result.attempts = 1;; ++result.attempts) {
         // Each round begins with another contestant, so that none always follows the same one.
         std::vector<std::vector<double>> seconds(running.size()), rates(watches.size());
@@ -131,7 +133,7 @@ contest_result hold(contest const& what, effort const& how) {
         for (std::size_t w = 0; w < watches.size(); ++w)
             quiet = std::min(quiet, watches[w]->quietness(median_of(std::move(rates[w]))));
         if (kept.empty() || quiet > result.quiet) result.quiet = quiet, kept = std::move(seconds);
-        if (result.quiet >= 1 || result.attempts == how.max_attempts) break;
+        if (result.quiet >= 1 || result.attempts == max_attempts) break;
         if (how.attempts_left == nullptr || *how.attempts_left == 0) break;
         --*how.attempts_left;
     }

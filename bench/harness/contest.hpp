@@ -116,6 +116,7 @@ struct effort {
     quiet_watch* processor = nullptr;      ///< asked in every round
     quiet_watch* memory = nullptr;         ///< of a contest that uses it
     std::size_t max_attempts = 3;          ///< of one contest
+    double longest_repeated = 60;          ///< seconds of one attempt; a contest that takes more is held once
     std::size_t* attempts_left = nullptr;  ///< of a process, or a busy machine would take it hours
 };
 
