@@ -4,6 +4,9 @@
 
 #include <commutant/kernels/isa.hpp>
 
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <initializer_list>
 #include <string_view>
 
 namespace commutant_test {
@@ -29,6 +32,14 @@ template <auto const& Bodies> [[nodiscard]] commutant::kernels::isa expected_lev
     for (auto const& body : Bodies)
         if (may_be_chosen(body.level)) return body.level;
     return Bodies.back().level;
+}
+
+/// Calls go to the body that this build is meant to test.
+/// has    instruction sets that the list has a body of its own for, wherever a preset names them
+template <auto const& Bodies> void check_chosen_body(std::initializer_list<std::string_view> has) {
+    std::string_view const level = to_string(commutant::kernels::dispatched<Bodies>::chosen().level);
+    CHECK(level == to_string(expected_level<Bodies>()));
+    if (std::find(has.begin(), has.end(), expected_isa) != has.end()) CHECK(level == expected_isa);
 }
 
 }  // namespace commutant_test

@@ -128,13 +128,20 @@ inline constexpr std::array<std::string_view, n_isas> isa_names{
 namespace detail {
 
 #if defined(COMMUTANT_KERNELS_X86)
+struct cpuid_words {
+    unsigned a, b, c, d;
+};
+[[nodiscard]] inline cpuid_words ask_cpuid(unsigned leaf, unsigned subleaf = 0) noexcept {
+    cpuid_words r{leaf, 0, subleaf, 0};
+    __asm__ volatile("cpuid" : "+a"(r.a), "=b"(r.b), "+c"(r.c), "=d"(r.d));
+    return r;
+}
+
 /// Whether AMX is there and Linux lets this process use it.
 [[nodiscard]] inline bool ask_for_amx() noexcept {
 #if defined(__linux__) && defined(SYS_arch_prctl)
     // CPUID leaf 7: EDX bit 24 AMX-TILE, bit 25 AMX-INT8.
-    unsigned a = 7, b = 0, c = 0, d = 0;
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    if ((d >> 24 & 3) != 3) return false;
+    if ((ask_cpuid(7).d >> 24 & 3) != 3) return false;
     constexpr long request_permission = 0x1023, tile_data = 18;
     return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
@@ -144,20 +151,14 @@ namespace detail {
 
 /// CPUID leaf 7, subleaf 1: EAX bit 4.
 [[nodiscard]] inline bool has_avx_vnni() noexcept {
-    unsigned a = 7, b = 0, c = 0, d = 0;
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    if (a < 1) return false;
-    a = 7, c = 1;
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    return (a >> 4 & 1) != 0;
+    return ask_cpuid(7).a >= 1 && (ask_cpuid(7, 1).a >> 4 & 1) != 0;
 }
 
 /// AMD's family 19h: with AVX-512, Zen 4.
 [[nodiscard]] inline bool is_amd_family_19h() noexcept {
     if (!__builtin_cpu_is("amd")) return false;
     // CPUID leaf 1: EAX bits 11..8 the family, 27..20 what is added when those are all set.
-    unsigned a = 1, b = 0, c = 0, d = 0;
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    unsigned const a = ask_cpuid(1).a;
     return (a >> 8 & 15) == 15 && 15 + (a >> 20 & 255) == 0x19;
 }
 #endif
